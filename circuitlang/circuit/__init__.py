@@ -1,0 +1,57 @@
+"""What a file means: components, prompts, claims, the graph, and the checks that need no weights."""
+
+from circuitlang.circuit.bound import Bound, Unit
+from circuitlang.circuit.checks import check_components
+from circuitlang.circuit.circuit import Circuit, ModelReference
+from circuitlang.circuit.claim import (
+    AblationClaim,
+    Claim,
+    EdgeClaim,
+    FaithfulnessClaim,
+    Role,
+)
+from circuitlang.circuit.component import MLP, Component, Head, Logits, Receiver, Slot, can_feed
+from circuitlang.circuit.expansion import PromptPair, expand
+from circuitlang.circuit.graph import to_graph
+from circuitlang.circuit.metric import Metric
+from circuitlang.circuit.position import AT_END, END, Position, show_positions
+from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
+from circuitlang.circuit.resolve import resolve
+from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
+
+__all__ = [
+    "AT_END",
+    "END",
+    "MLP",
+    "Ablation",
+    "AblationClaim",
+    "Bound",
+    "Circuit",
+    "Claim",
+    "Component",
+    "Correction",
+    "Direction",
+    "EdgeClaim",
+    "FaithfulnessClaim",
+    "Head",
+    "Logits",
+    "Metric",
+    "ModelReference",
+    "Position",
+    "PromptPair",
+    "Prompts",
+    "Receiver",
+    "Role",
+    "Rule",
+    "Slot",
+    "Template",
+    "TestSettings",
+    "Unit",
+    "WordList",
+    "can_feed",
+    "check_components",
+    "expand",
+    "resolve",
+    "show_positions",
+    "to_graph",
+]

@@ -1,0 +1,32 @@
+"""What a claim promises about its effect: an interval, with its unit."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """FRACTION: of the clean-to-corrupt difference of the metric. LOGITS: the metric's own unit."""
+
+    FRACTION = "fraction"
+    LOGITS = "logits"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The effect lies in [low, high]; None means no limit on that side."""
+
+    low: float | None
+    high: float | None
+    unit: Unit = Unit.FRACTION
+    is_default: bool = False
+
+    def __str__(self) -> str:
+        low, high = self._show(self.low), self._show(self.high)
+        if self.low is not None and self.high is not None:
+            return f"within {high}" if self.low == -self.high else f"in {low}..{high}"
+        return f">= {low}" if self.high is None else f"<= {high}"
+
+    def _show(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        return f"{100 * value:.6g}%" if self.unit is Unit.FRACTION else f"{value:.6g} logits"

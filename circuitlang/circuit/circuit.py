@@ -1,0 +1,49 @@
+"""A resolved hypothesis: every name has its meaning, nothing has been measured."""
+
+from dataclasses import dataclass
+
+from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, FaithfulnessClaim, Role
+from circuitlang.circuit.metric import Metric
+from circuitlang.circuit.prompts import Prompts
+from circuitlang.circuit.settings import TestSettings
+from circuitlang.models import ModelShape
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """Which transformer, and how its weights are loaded.
+
+    ``kind``: name (hub name, folder or obtainable model), builtin or gguf. ``weights``: plain
+    (as published) or folded (TransformerLens compatibility mode: LayerNorm folded, writing weights
+    and unembedding centred, value biases folded).
+    """
+
+    kind: str
+    name: str
+    revision: str | None = None
+    dtype: str = "float32"
+    weights: str = "plain"
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "name" else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """One `.circuit` file with its names resolved."""
+
+    name: str
+    title: str
+    model: ModelReference
+    prompts: Prompts
+    metric: Metric
+    roles: tuple[Role, ...]
+    edges: tuple[EdgeClaim, ...]
+    claims: tuple[AblationClaim | FaithfulnessClaim, ...]
+    settings: TestSettings
+    shape: ModelShape | None = None
+
+    @property
+    def all_claims(self) -> tuple[Claim, ...]:
+        """Everything that gets a verdict, in file order: edges, then claims."""
+        return (*self.edges, *self.claims)

@@ -1,0 +1,68 @@
+"""What a file asserts: edges, and claims about nodes and the whole circuit."""
+
+from dataclasses import dataclass, field
+
+from circuitlang.circuit.bound import Bound
+from circuitlang.circuit.component import Component, Receiver
+from circuitlang.circuit.position import Position
+from circuitlang.circuit.settings import Ablation, Direction
+from circuitlang.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A node: a name for components at positions (the empty tuple: at every position)."""
+
+    name: str
+    components: tuple[Component, ...]
+    positions: tuple[Position, ...] = ()
+    label: str = ""
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeClaim:
+    """The effect of patching an edge lies in a bound.
+
+    ``through_mlps``: MLPs between sender and receiver recompute (`~>`); otherwise the edge is
+    direct (`->`). ``positions`` are those of the edge itself: where the senders write and the
+    receivers read. ``absent`` marks `no ... within`.
+    """
+
+    senders: tuple[Component, ...]
+    receivers: tuple[Receiver, ...]
+    positions: tuple[Position, ...]
+    through_mlps: bool
+    direction: Direction
+    absent: bool
+    bound: Bound
+    sender_name: str
+    receiver_name: str
+    text: str
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AblationClaim:
+    """Replacing the nodes' outputs costs an effect that lies in a bound."""
+
+    components: tuple[Component, ...]
+    positions: tuple[Position, ...]
+    reference: Ablation
+    bound: Bound
+    node_name: str
+    text: str
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FaithfulnessClaim:
+    """(F(C) - F(empty)) / (F(M) - F(empty)) lies in a bound (Miller et al. 2024; Wang et al. 2022)."""
+
+    reference: Ablation
+    bound: Bound
+    text: str
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+Claim = EdgeClaim | AblationClaim | FaithfulnessClaim

@@ -1,0 +1,31 @@
+"""Token positions by role: a slot's n-th occurrence, an offset from it, or the prompt's end."""
+
+from dataclasses import dataclass, field
+
+END = "END"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """``S2+1`` is ``Position("S", 2, 1)``; ``occurrence`` counts from 1.
+
+    A slot of several tokens stands for its last token; a negative offset counts from its first.
+    ``END`` is the last token of the prompt, the one whose logits the metric reads.
+    """
+
+    slot: str
+    occurrence: int = 1
+    offset: int = 0
+    shown: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        name = self.shown or self.slot
+        return name + (f"{self.offset:+d}" if self.offset else "")
+
+
+AT_END = Position(END)
+
+
+def show_positions(positions: tuple[Position, ...]) -> str:
+    """`S2`, `S1, S2`, or `every position` for the empty tuple."""
+    return ", ".join(map(str, positions)) or "every position"

@@ -1,0 +1,76 @@
+"""Giving every name of a document its meaning, with every mistake at once."""
+
+from pathlib import Path
+
+from circuitlang.circuit.checks import CHECKS
+from circuitlang.circuit.circuit import Circuit
+from circuitlang.circuit.resolve.claims import resolve_claims
+from circuitlang.circuit.resolve.edges import resolve_edges
+from circuitlang.circuit.resolve.header import resolve_header, resolve_metric, resolve_model
+from circuitlang.circuit.resolve.nodes import resolve_nodes
+from circuitlang.circuit.resolve.prompts import resolve_prompts
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.resolve.settings import resolve_settings
+from circuitlang.models import ModelShape
+from circuitlang.source import Diagnostic, Severity, SourceText, Span
+from circuitlang.syntax import Document
+from circuitlang.syntax import tree as syntax
+
+__all__ = ["resolve"]
+
+_REQUIRED = {
+    syntax.ModelSection: ("model", 'say which model: `model "gpt2"`'),
+    syntax.PromptsSection: ("prompts", "a `prompts` block holds templates, words and a corruption"),
+    syntax.MetricSection: ("metric", "say what is measured: `metric logit_diff(IO, S)`"),
+}
+
+
+def resolve(
+    document: Document, source: SourceText, shape: ModelShape | None = None
+) -> tuple[Circuit | None, tuple[Diagnostic, ...]]:
+    """The circuit that a document describes, and every mistake in it.
+
+    The circuit is None when there is an error; warnings alone leave it whole. ``shape`` overrides
+    what is known about the model's size (after loading it, say).
+    """
+    scope = Scope(source, Path(source.name).parent)
+    sections = _one_of_each(document, scope)
+    name, title = resolve_header(sections.get(syntax.CircuitSection), scope)
+    model, known = resolve_model(sections.get(syntax.ModelSection), scope)
+    scope.shape = shape or known
+    prompts = resolve_prompts(sections.get(syntax.PromptsSection), scope)
+    scope.prompts = prompts
+    metric = resolve_metric(sections.get(syntax.MetricSection), scope)
+    scope.settings = resolve_settings(sections.get(syntax.TestSection), scope)
+    roles = resolve_nodes(sections.get(syntax.NodesSection), scope)
+    scope.roles = {role.name: role for role in roles}
+    edges = resolve_edges(sections.get(syntax.EdgesSection), scope)
+    claims = resolve_claims(sections.get(syntax.ClaimsSection), scope)
+    circuit = None
+    if model and prompts and metric:
+        circuit = Circuit(
+            name, title, model, prompts, metric, roles, edges, claims, scope.settings, scope.shape
+        )
+        for check in CHECKS:
+            scope.diagnostics.extend(check(circuit))
+    diagnostics = tuple(dict.fromkeys(scope.diagnostics))
+    failed = any(d.severity is Severity.ERROR for d in diagnostics)
+    return (None if failed else circuit), diagnostics
+
+
+def _one_of_each(document: Document, scope: Scope) -> dict[type, syntax.Section]:
+    found: dict[type, syntax.Section] = {}
+    for section in document.sections:
+        kind = type(section)
+        if kind in found:
+            name = scope.source.slice(section.span).split(None, 1)[0].rstrip("{")
+            line, _ = scope.source.line_column(found[kind].span.start)
+            start = section.span.start
+            message = f"the section `{name}` stands twice (first in line {line})"
+            scope.error("CL121", Span(start, start + len(name)), message, "join them into one")
+        else:
+            found[kind] = section
+    for required, (name, hint) in _REQUIRED.items():
+        if required not in found:
+            scope.error("CL120", Span(0, 0), f"there is no `{name}`", hint)
+    return found

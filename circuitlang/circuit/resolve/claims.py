@@ -1,0 +1,67 @@
+"""The `claims` block."""
+
+from circuitlang.circuit.bound import Unit
+from circuitlang.circuit.claim import AblationClaim, FaithfulnessClaim
+from circuitlang.circuit.resolve.edges import resolve_end
+from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.settings import Ablation
+from circuitlang.syntax import tree as syntax
+
+
+def resolve_claims(
+    section: syntax.Section | None, scope: Scope
+) -> tuple[AblationClaim | FaithfulnessClaim, ...]:
+    """The claims in file order."""
+    if not isinstance(section, syntax.ClaimsSection):
+        return ()
+    found = (RESOLVERS[line.kind](line, scope) for line in section.lines)
+    return tuple(claim for claim in found if claim is not None)
+
+
+def _ablate(line: syntax.ClaimLine, scope: Scope) -> AblationClaim | None:
+    subject = line.subject
+    if subject is None:
+        return None
+    if subject.slot is not None:
+        message = "`ablate` replaces a node's output; it has no slot"
+        scope.error("CL213", subject.slot.span, message, f"write `ablate {subject.node.text}`")
+        return None
+    if subject.node.text == "logits":
+        scope.error("CL201", subject.span, "logits cannot be ablated")
+        return None
+    end = resolve_end(subject, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope)
+    by = resolve_by(line.clauses, [*Ablation], scope)
+    if end is None or bound is None or not end.components:
+        return None
+    reference = Ablation(by) if by else scope.settings.ablation
+    return AblationClaim(
+        end.components, end.positions, reference, bound, end.name, _text(line, scope), line.span
+    )
+
+
+def _faithfulness(line: syntax.ClaimLine, scope: Scope) -> FaithfulnessClaim | None:
+    bound = resolve_bound(line.clauses, line.span, False, scope)
+    by = resolve_by(line.clauses, [*Ablation], scope)
+    if bound is None:
+        return None
+    if bound.is_default:
+        hint = "write `faithfulness >= 80%`"
+        scope.error("CL221", line.span, "faithfulness needs a bound", hint)
+        return None
+    if bound.unit is not Unit.FRACTION:
+        scope.error("CL223", line.span, "faithfulness is a fraction", "write its bound in %")
+        return None
+    if not scope.roles:
+        scope.error("CL227", line.span, "there are no nodes, so there is no circuit to be faithful")
+        return None
+    reference = Ablation(by) if by else scope.settings.ablation
+    return FaithfulnessClaim(reference, bound, _text(line, scope), line.span)
+
+
+RESOLVERS = {"ablate": _ablate, "faithfulness": _faithfulness}
+
+
+def _text(line: syntax.ClaimLine, scope: Scope) -> str:
+    return " ".join(scope.source.slice(line.span).split())

@@ -1,0 +1,229 @@
+"""The `edges` block: who sends, who receives, and at which position the edge lives."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from circuitlang.circuit.claim import EdgeClaim
+from circuitlang.circuit.component import (
+    MLP,
+    Component,
+    Head,
+    Logits,
+    Receiver,
+    Slot,
+    can_feed,
+    parse_component,
+)
+from circuitlang.circuit.position import AT_END, Position, show_positions
+from circuitlang.circuit.resolve.nodes import component_of
+from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.settings import Direction
+from circuitlang.source import Span, did_you_mean
+from circuitlang.syntax import tree as syntax
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of an edge: its components and positions (the empty tuple: every position)."""
+
+    name: str
+    components: tuple[Component, ...]
+    positions: tuple[Position, ...]
+
+
+def resolve_edges(section: syntax.Section | None, scope: Scope) -> tuple[EdgeClaim, ...]:
+    """The edges in file order, `each` written out."""
+    if not isinstance(section, syntax.EdgesSection):
+        return ()
+    return tuple(edge for line in section.lines for edge in _edge(line, scope))
+
+
+def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
+    """The node or bare component that an endpoint names."""
+    word = endpoint.node
+    if parse_component(word.text) is not None or "." in word.text:
+        component = component_of(word, scope)
+        return End(word.text, (component,), ()) if component else None
+    role = scope.roles.get(word.text)
+    if role is None:
+        known = [*scope.roles, "logits"]
+        hint = did_you_mean(word.text, known) or "define it under `nodes`"
+        scope.error("CL201", word.span, f"there is no node `{word.text}`", hint)
+        return None
+    return End(role.name, role.components, role.positions)
+
+
+def _edge(line: syntax.EdgeLine, scope: Scope) -> tuple[EdgeClaim, ...]:
+    sender = _sender(line.sender, scope)
+    receivers = _receivers(line.receiver, scope)
+    bound = resolve_bound(line.clauses, line.span, line.negated, scope)
+    by = resolve_by(line.clauses, [*Direction], scope)
+    if sender is None or receivers is None or not sender.components or bound is None:
+        return ()
+    receiver, inputs = receivers
+    pairs = [(s, r) for s, r in product(sender.components, inputs)]
+    backward = [(s, r) for s, r in pairs if not _forward(s, r, scope)]
+    if not inputs or not _order(line, pairs, backward, scope):
+        return ()
+    positions = _join(line, sender, receiver, inputs[0], scope)
+    if positions is None:
+        return ()
+    arrow, tail = line.arrow, _tail(line, scope)
+    slot = f".{inputs[0].slot}" if inputs[0].slot else ""
+    claim = EdgeClaim(
+        senders=sender.components,
+        receivers=inputs,
+        positions=positions,
+        through_mlps=arrow == "~>",
+        direction=Direction(by) if by else scope.settings.direction,
+        absent=line.negated,
+        bound=bound,
+        sender_name=sender.name,
+        receiver_name=receiver.name + slot,
+        text=f"{'no ' if line.negated else ''}{sender.name} {arrow} {receiver.name}{slot}{tail}",
+        span=line.span,
+    )
+    return tuple(_each(claim, pairs, tail)) if line.each else (claim,)
+
+
+def _each(claim: EdgeClaim, pairs: list[tuple[Component, Receiver]], tail: str) -> list[EdgeClaim]:
+    arrow = "~>" if claim.through_mlps else "->"
+    no = "no " if claim.absent else ""
+    return [
+        replace(
+            claim,
+            senders=(sender,),
+            receivers=(receiver,),
+            sender_name=str(sender),
+            receiver_name=str(receiver),
+            text=f"{no}{sender} {arrow} {receiver}{tail}",
+        )
+        for sender, receiver in pairs
+    ]
+
+
+def _tail(line: syntax.EdgeLine, scope: Scope) -> str:
+    text = " ".join(" ".join(scope.source.slice(clause.span).split()) for clause in line.clauses)
+    return f" {text}" if text else ""
+
+
+def _sender(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
+    if endpoint.node.text == "logits":
+        scope.error("CL214", endpoint.span, "logits are the end of every path and send nothing")
+        return None
+    if endpoint.slot is not None:
+        message = "a sender sends its output and has no slot"
+        scope.error("CL213", endpoint.slot.span, message, f"write `{endpoint.node.text}`")
+        return None
+    return resolve_end(endpoint, scope)
+
+
+def _receivers(
+    endpoint: syntax.Endpoint, scope: Scope
+) -> tuple[End, tuple[Receiver, ...]] | None:
+    if endpoint.node.text == "logits":
+        if endpoint.slot is not None:
+            scope.error("CL211", endpoint.slot.span, "logits have a single input and no slot")
+            return None
+        return End("logits", (), (AT_END,)), (Receiver(Logits()),)
+    end = resolve_end(endpoint, scope)
+    slot = _slot(endpoint, scope)
+    if end is None:
+        return None
+    heads = [c for c in end.components if isinstance(c, Head)]
+    mlps = [c for c in end.components if isinstance(c, MLP)]
+    if heads and endpoint.slot is None:
+        message = f"`{end.name}` has attention heads, so the edge must enter Q, K or V"
+        scope.error("CL212", endpoint.span, message, f"write `{end.name}.Q`, `.K` or `.V`")
+        return None
+    if mlps and endpoint.slot is not None:
+        message = f"{mlps[0]} has a single input and no slot"
+        hint = f"write `{end.name}`" if not heads else "put heads and MLPs into nodes of their own"
+        scope.error("CL211", endpoint.slot.span, message, hint)
+        return None
+    if heads and slot is None:
+        return None
+    return end, tuple(Receiver(c, slot if isinstance(c, Head) else None) for c in end.components)
+
+
+def _slot(endpoint: syntax.Endpoint, scope: Scope) -> Slot | None:
+    if endpoint.slot is None:
+        return None
+    if endpoint.slot.text in [*Slot]:
+        return Slot(endpoint.slot.text)
+    hint = did_you_mean(endpoint.slot.text, [*Slot])
+    message = f"a head has no slot `{endpoint.slot.text}`"
+    scope.error("CL211", endpoint.slot.span, message, hint)
+    return None
+
+
+def _forward(sender: Component, receiver: Receiver, scope: Scope) -> bool:
+    return can_feed(sender, receiver, parallel=bool(scope.shape and scope.shape.parallel))
+
+
+def _order(
+    line: syntax.EdgeLine,
+    pairs: list[tuple[Component, Receiver]],
+    backward: list[tuple[Component, Receiver]],
+    scope: Scope,
+) -> bool:
+    """Whether enough pairs run forwards: all of them under `each`, else at least one."""
+    if not backward:
+        return True
+    shown = ", ".join(f"{s} -> {r}" for s, r in backward[:3]) + (
+        f" and {len(backward) - 3} more" if len(backward) > 3 else ""
+    )
+    if line.each or len(backward) == len(pairs):
+        message = f"the edge runs backwards: {shown}"
+        hint = "a component reads only what earlier layers wrote (an MLP also its own layer's heads)"
+        scope.error("CL210", line.span, message, hint)
+        return False
+    hint = "such a pair carries nothing; the rest of the group is tested"
+    scope.error("CL215", line.span, f"some pairs of the group run backwards: {shown}", hint)
+    return True
+
+
+def _join(
+    line: syntax.EdgeLine, sender: End, receiver: End, first: Receiver, scope: Scope
+) -> tuple[Position, ...] | None:
+    """The position at which the edge lives: where the sender writes and the receiver reads.
+
+    A K or V edge is read at the attended token, the sender's; a Q edge, an MLP and the logits
+    read at the receiver's own position.
+    """
+    if first.slot in (Slot.K, Slot.V):
+        return sender.positions if _looks_back(line.span, sender, receiver, scope) else None
+    if not sender.positions or not receiver.positions:
+        return sender.positions or receiver.positions
+    common = tuple(p for p in sender.positions if p in receiver.positions)
+    if common:
+        return common
+    what = {None: "is read", Slot.Q: "asks"}[first.slot]
+    message = (
+        f"{sender.name} writes at {show_positions(sender.positions)}, but {receiver.name} {what} "
+        f"at {show_positions(receiver.positions)}"
+    )
+    hint = "an edge lives at one position; only attention, inside a head, moves information"
+    scope.error("CL216", line.span, message, hint)
+    return None
+
+
+def _looks_back(span: Span, sender: End, receiver: End, scope: Scope) -> bool:
+    """Whether some template lets the receiver attend to the sender's position."""
+    if not sender.positions or not receiver.positions or scope.prompts is None:
+        return True
+    for template in scope.prompts.templates:
+        for source, reader in product(sender.positions, receiver.positions):
+            earlier, later = template.order_of(source), template.order_of(reader)
+            if earlier is None or later is None or earlier <= later:
+                return True
+            if earlier[1] or later[1]:
+                return True  # with an offset only the tokens can tell
+    message = (
+        f"{receiver.name} at {show_positions(receiver.positions)} comes before "
+        f"{show_positions(sender.positions)}, where {sender.name} writes"
+    )
+    hint = "attention looks back, never forward"
+    scope.error("CL218", span, message, hint)
+    return False

@@ -1,0 +1,118 @@
+"""Numbers with units: bounds, levels, counts."""
+
+from collections.abc import Sequence
+
+from circuitlang.circuit.bound import Bound, Unit
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.source import Span, did_you_mean
+from circuitlang.syntax.tree import BoundClause, ByClause, Clause, Quantity, Word
+
+_UNITS = {"%": Unit.FRACTION, "": Unit.FRACTION, "logits": Unit.LOGITS}
+_LARGEST_BARE = 2.0
+_LARGEST = 1e6
+
+
+def resolve_bound(
+    clauses: Sequence[Clause], span: Span, absent: bool, scope: Scope
+) -> Bound | None:
+    """The one bound among an edge's or claim's clauses; the smallest effect when there is none.
+
+    Returns None, with a diagnostic, when the bound makes no sense.
+    """
+    bounds = [clause for clause in clauses if isinstance(clause, BoundClause)]
+    for extra in bounds[1:]:
+        scope.error("CL221", extra.span, "a claim has one bound", "delete one of them")
+    smallest = scope.settings.minimum_effect
+    if not bounds:
+        return Bound(-smallest, smallest, is_default=True) if absent else Bound(
+            smallest, None, is_default=True
+        )
+    clause = bounds[0]
+    if absent != (clause.kind == "within"):
+        message = (
+            "`no` claims absence, which is shown by an equivalence test"
+            if absent
+            else "`within` belongs to a `no` edge"
+        )
+        hint = "write `within 2%`" if absent else "write `no A -> B.Q within 2%`, or `in -2%..2%`"
+        scope.error("CL226", clause.span, message, hint)
+        return None
+    values = [_bound_value(quantity, scope) for quantity in clause.quantities]
+    units = {unit for _, unit in filter(None, values)}
+    if None in values or len(units) != 1:
+        if len(units) > 1:
+            scope.error("CL223", clause.span, "the two ends of a range need the same unit")
+        return None
+    numbers = [value[0] for value in values if value]
+    return _interval(clause, numbers, units.pop(), scope)
+
+
+def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scope) -> Bound | None:
+    if clause.kind == "at_least":
+        return Bound(numbers[0], None, unit)
+    if clause.kind == "at_most":
+        return Bound(None, numbers[0], unit)
+    if clause.kind == "within":
+        if numbers[0] <= 0:
+            scope.error("CL222", clause.span, "absence needs a margin above zero")
+            return None
+        return Bound(-numbers[0], numbers[0], unit)
+    if numbers[0] >= numbers[1]:
+        scope.error("CL222", clause.span, "the range is empty: its first end is not below its second")
+        return None
+    return Bound(numbers[0], numbers[1], unit)
+
+
+def _bound_value(quantity: Quantity, scope: Scope) -> tuple[float, Unit] | None:
+    unit = _UNITS.get(quantity.unit)
+    if unit is None:
+        hint = did_you_mean(quantity.unit, ["logits"]) or "units are `%` and `logits`"
+        scope.error("CL223", quantity.span, f"unknown unit `{quantity.unit}`", hint)
+        return None
+    value = quantity.value / 100 if quantity.unit == "%" else quantity.value
+    if quantity.unit == "" and abs(value) > _LARGEST_BARE:
+        message = f"a bare number is a fraction, so {quantity.text} means {100 * value:g}%"
+        scope.error("CL223", quantity.span, message, f"write `{quantity.text}%`")
+        return None
+    if abs(value) > _LARGEST:
+        scope.error("CL224", quantity.span, "this bound is too large to mean anything")
+        return None
+    return value, unit
+
+
+def resolve_by(clauses: Sequence[Clause], known: Sequence[str], scope: Scope) -> str | None:
+    """The word after `by`, when it is one of the known ones."""
+    found = [clause for clause in clauses if isinstance(clause, ByClause)]
+    for extra in found[1:]:
+        scope.error("CL225", extra.span, "`by` stands twice", "delete one of them")
+    return choice(found[0].word, known, scope) if found else None
+
+
+def choice(word: Word, known: Sequence[str], scope: Scope) -> str | None:
+    """A word that must be one of a few."""
+    if word.text in known:
+        return word.text
+    hint = did_you_mean(word.text, known)
+    scope.error("CL220", word.span, f"unknown word `{word.text}`", hint)
+    return None
+
+
+def whole_number(
+    quantity: Quantity, low: int, high: int, what: str, scope: Scope
+) -> int | None:
+    """An integer in [low, high]; anything else is CL224."""
+    if quantity.unit == "" and low <= quantity.value <= high and quantity.value.is_integer():
+        return int(quantity.value)
+    message = f"{what} is a whole number from {low:,} to {high:,}"
+    scope.error("CL224", quantity.span, message)
+    return None
+
+
+def level(quantity: Quantity, low: float, high: float, what: str, scope: Scope) -> float | None:
+    """A fraction strictly between low and high; anything else is CL224."""
+    value = quantity.value / 100 if quantity.unit == "%" else quantity.value
+    if quantity.unit in ("", "%") and low < value < high:
+        return value
+    message = f"{what} lies between {100 * low:g}% and {100 * high:g}%"
+    scope.error("CL224", quantity.span, message)
+    return None

@@ -1,0 +1,59 @@
+"""The `test` block."""
+
+from dataclasses import replace
+
+from circuitlang.circuit.resolve.quantities import choice, level, whole_number
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
+from circuitlang.syntax import tree as syntax
+
+
+def resolve_settings(section: syntax.Section | None, scope: Scope) -> TestSettings:
+    """Settings with the block's lines laid over the defaults."""
+    settings = TestSettings()
+    if not isinstance(section, syntax.TestSection):
+        return settings
+    seen: set[str] = set()
+    for line in section.lines:
+        if line.kind in seen:
+            message = f"the setting `{line.kind}` stands twice"
+            scope.error("CL225", line.span, message, "delete one of them")
+        seen.add(line.kind)
+        settings = _apply(settings, line, scope)
+    return settings
+
+
+def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> TestSettings:
+    match line.kind:
+        case "ablation":
+            return _ablation(settings, line, scope)
+        case "significance":
+            value = level(line.quantities[0], 0.0, 0.5, "the significance level", scope)
+            settings = replace(settings, significance=value or settings.significance)
+            if line.words and (word := choice(line.words[0], [*Correction], scope)):
+                settings = replace(settings, correction=Correction(word))
+            return settings
+        case "direction":
+            word = choice(line.words[0], [*Direction], scope)
+            return replace(settings, direction=Direction(word)) if word else settings
+        case "resamples":
+            count = whole_number(line.quantities[0], 1_000, 1_000_000, "`resamples`", scope)
+            return replace(settings, resamples=count or settings.resamples)
+        case "seed":
+            seed = whole_number(line.quantities[0], 0, 2**32 - 1, "`seed`", scope)
+            return replace(settings, seed=seed or 0)
+        case _:
+            value = level(line.quantities[0], 0.0, 1.0, "the minimum effect", scope)
+            return replace(settings, minimum_effect=value or settings.minimum_effect)
+
+
+def _ablation(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> TestSettings:
+    word = choice(line.words[0], [*Ablation], scope)
+    if word is None:
+        return settings
+    per_template = False
+    if len(line.words) == 2:
+        per_template = choice(line.words[1], ["template"], scope) is not None
+        if word != Ablation.MEAN:
+            scope.error("CL226", line.words[1].span, "only a mean is taken per template")
+    return replace(settings, ablation=Ablation(word), per_template=per_template)

@@ -1,0 +1,26 @@
+"""Models known without their weights: their sizes, where they come from, and the built-in one."""
+
+from circuitlang.models.registry import OBTAINABLE, ObtainableModel, cache_folder, find_obtainable
+from circuitlang.models.shape import (
+    BUILTIN_FOLDER,
+    KNOWN_SHAPES,
+    ModelShape,
+    builtin_folder,
+    builtin_names,
+    shape_of_folder,
+    shape_of_name,
+)
+
+__all__ = [
+    "BUILTIN_FOLDER",
+    "KNOWN_SHAPES",
+    "OBTAINABLE",
+    "ModelShape",
+    "ObtainableModel",
+    "builtin_folder",
+    "builtin_names",
+    "cache_folder",
+    "find_obtainable",
+    "shape_of_folder",
+    "shape_of_name",
+]

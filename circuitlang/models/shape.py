@@ -1,0 +1,103 @@
+"""How many layers and heads a model has, from a table or from its `config.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Sizes that a circuit file can be checked against without weights.
+
+    ``kv_heads`` is smaller than ``heads`` under grouped-query attention. ``parallel`` marks blocks
+    whose MLP reads the same residual stream as their attention (GPT-NeoX), so that a head cannot
+    feed the MLP of its own layer.
+    """
+
+    layers: int
+    heads: int
+    kv_heads: int
+    parallel: bool = False
+    mlps: bool = True
+
+    def group_of(self, head: int) -> tuple[int, ...]:
+        """All query heads that share a head's keys and values."""
+        size = self.heads // self.kv_heads
+        first = head // size * size
+        return tuple(range(first, first + size))
+
+
+def _same(layers: int, heads: int, *, parallel: bool = False, mlps: bool = True) -> ModelShape:
+    return ModelShape(layers, heads, heads, parallel, mlps)
+
+
+# Sizes from the models' published config.json files.
+KNOWN_SHAPES: dict[str, ModelShape] = {
+    "gpt2": _same(12, 12),
+    "gpt2-small": _same(12, 12),
+    "gpt2-medium": _same(24, 16),
+    "gpt2-large": _same(36, 20),
+    "gpt2-xl": _same(48, 25),
+    "distilgpt2": _same(6, 12),
+    "gpt-neo-125m": _same(12, 12),
+    "gpt-neo-1.3b": _same(24, 16),
+    "gpt-j-6b": _same(28, 16, parallel=True),
+    "opt-125m": _same(12, 12),
+    "opt-1.3b": _same(24, 32),
+    "pythia-14m": _same(6, 4, parallel=True),
+    "pythia-70m": _same(6, 8, parallel=True),
+    "pythia-160m": _same(12, 12, parallel=True),
+    "pythia-410m": _same(24, 16, parallel=True),
+    "pythia-1b": _same(16, 8, parallel=True),
+    "pythia-1.4b": _same(24, 16, parallel=True),
+    "pythia-2.8b": _same(32, 32, parallel=True),
+    "pythia-6.9b": _same(32, 32, parallel=True),
+    "smollm2-135m": ModelShape(30, 9, 3),
+    "smollm2-135m-instruct": ModelShape(30, 9, 3),
+    "smollm2-360m": ModelShape(32, 15, 5),
+    "smollm2-360m-instruct": ModelShape(32, 15, 5),
+    "smollm2-1.7b": _same(24, 32),
+    "qwen2.5-0.5b": ModelShape(24, 14, 2),
+    "qwen2.5-1.5b": ModelShape(28, 12, 2),
+    "llama-3.2-1b": ModelShape(16, 32, 8),
+    "llama-3.2-3b": ModelShape(28, 24, 8),
+    "llama-3.1-8b": ModelShape(32, 32, 8),
+    "llama-2-7b-hf": _same(32, 32),
+    "mistral-7b-v0.1": ModelShape(32, 32, 8),
+}
+
+
+def shape_of_name(name: str) -> ModelShape | None:
+    """Shape of a well-known model, with or without its organisation (`openai-community/gpt2`)."""
+    short = name.lower().rsplit("/", 1)[-1]
+    return KNOWN_SHAPES.get(short) or KNOWN_SHAPES.get(short.removesuffix("-deduped"))
+
+
+def shape_of_folder(folder: Path) -> ModelShape | None:
+    """Shape from a Hugging Face `config.json`, or None when it is missing or says too little."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        layers = config.get("num_hidden_layers", config.get("n_layer"))
+        heads = config.get("num_attention_heads", config.get("n_head"))
+        kv_heads = config.get("num_key_value_heads") or heads
+        if not all(isinstance(n, int) and n > 0 for n in (layers, heads, kv_heads)):
+            return None
+        parallel = bool(config.get("use_parallel_residual", config.get("model_type") == "gptj"))
+        return ModelShape(layers, heads, kv_heads, parallel)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names that `model builtin NAME` accepts; a name's hyphens are written as underscores."""
+    if not BUILTIN_FOLDER.is_dir():
+        return ()
+    folders = (f for f in BUILTIN_FOLDER.iterdir() if (f / "config.json").is_file())
+    return tuple(sorted(folder.name.replace("-", "_") for folder in folders))
+
+
+def builtin_folder(name: str) -> Path | None:
+    """Folder of a built-in model, or None when there is none of this name."""
+    return BUILTIN_FOLDER / name.replace("_", "-") if name in builtin_names() else None

@@ -1,0 +1,19 @@
+"""Source text, spans and diagnostics: what every later stage points back to."""
+
+from circuitlang.source.codes import CODES, Severity
+from circuitlang.source.diagnostic import Diagnostic, render_diagnostic, render_diagnostics
+from circuitlang.source.spelling import did_you_mean
+from circuitlang.source.text import MAX_BYTES, SourceText, Span, load_source
+
+__all__ = [
+    "CODES",
+    "MAX_BYTES",
+    "Diagnostic",
+    "Severity",
+    "SourceText",
+    "Span",
+    "did_you_mean",
+    "load_source",
+    "render_diagnostic",
+    "render_diagnostics",
+]

@@ -1,0 +1,73 @@
+"""Every diagnostic code with its one-line meaning; codes are stable across versions.
+
+CL1xx: reading and syntax. CL2xx: names, order and meaning. CL3xx: prompts and tokens. CL4xx: the model.
+"""
+
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """An error stops the file; a warning is shown and the file goes on."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+CODES: dict[str, str] = {
+    "CL101": "the file cannot be read",
+    "CL102": "the file is not UTF-8 text",
+    "CL103": "the file is too large",
+    "CL104": "a character that hides or changes what a reader sees",
+    "CL110": "syntax error",
+    "CL111": "a string is not closed",
+    "CL112": "a block is not closed",
+    "CL113": "too many syntax errors to go on",
+    "CL120": "a section is missing",
+    "CL121": "a section stands twice",
+    "CL201": "unknown node",
+    "CL202": "name defined twice",
+    "CL203": "node never used",
+    "CL204": "component listed twice in one node",
+    "CL205": "no such layer in this model",
+    "CL206": "no such head in this layer",
+    "CL207": "malformed component",
+    "CL208": "name is reserved",
+    "CL210": "edge runs backwards",
+    "CL211": "receiver has no such slot",
+    "CL212": "receiver needs a slot",
+    "CL213": "sender cannot have a slot",
+    "CL214": "logits cannot send",
+    "CL215": "some pairs of a group edge run backwards",
+    "CL216": "positions of the two ends do not join",
+    "CL217": "edge stands twice",
+    "CL218": "attention cannot look forward",
+    "CL220": "unknown word",
+    "CL221": "bound is missing or stands twice",
+    "CL222": "bound cannot be met",
+    "CL223": "unit does not fit",
+    "CL224": "number out of range",
+    "CL225": "setting or clause stands twice",
+    "CL226": "clause does not belong here",
+    "CL227": "nothing to test",
+    "CL228": "the file is too big to run",
+    "CL301": "unknown slot",
+    "CL302": "slot without words",
+    "CL303": "slot never used",
+    "CL304": "position that a template does not have",
+    "CL305": "malformed template",
+    "CL306": "unknown word list",
+    "CL307": "not enough words",
+    "CL308": "corruption changes nothing",
+    "CL309": "word list defined twice for a slot",
+    "CL310": "clean and corrupt prompts differ in length",
+    "CL311": "answer is not one token",
+    "CL312": "prompts of one template do not align",
+    "CL313": "position falls outside the prompt",
+    "CL314": "positions of clean and corrupt prompts differ",
+    "CL315": "word unknown to the tokenizer",
+    "CL401": "unknown model",
+    "CL402": "model option",
+    "CL403": "the model's size is not known without loading it",
+}
+
+WARNINGS = frozenset({"CL203", "CL215", "CL303", "CL403"})

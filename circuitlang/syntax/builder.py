@@ -1,0 +1,191 @@
+"""One method a grammar rule: lark's reductions become values of `tree`."""
+
+from typing import Any, TypeVar
+
+from lark import Token, Transformer, v_args
+from lark.tree import Meta
+
+from circuitlang.source import Span
+from circuitlang.syntax import tree
+
+T = TypeVar("T")
+
+
+def word(token: Token) -> tree.Word:
+    """A token as a word; a string loses its quotes, and its span covers what is between them."""
+    start, end = token.start_pos or 0, token.end_pos or 0
+    if token.type == "STRING":
+        return tree.Word(str(token)[1:-1], Span(start + 1, end - 1))
+    return tree.Word(str(token), Span(start, end))
+
+
+def _span(meta: Meta) -> Span:
+    return Span(meta.start_pos, meta.end_pos) if not meta.empty else Span(0, 0)
+
+
+def _of(kind: type[T], children: list[Any]) -> tuple[T, ...]:
+    return tuple(child for child in children if isinstance(child, kind))
+
+
+def _tokens(children: list[Any], *types: str) -> list[Token]:
+    return [c for c in children if isinstance(c, Token) and c.type in types]
+
+
+@v_args(meta=True)
+class TreeBuilder(Transformer[Token, tree.Document]):
+    """Builds the syntax tree; meaning is left to `circuitlang.circuit`."""
+
+    def start(self, meta: Meta, children: list[Any]) -> tree.Document:
+        return tree.Document(tuple(c for c in children if not isinstance(c, Token)), ())
+
+    def circuit(self, meta: Meta, children: list[Any]) -> tree.CircuitSection:
+        name, *title = map(word, children)
+        return tree.CircuitSection(_span(meta), name, title[0] if title else None)
+
+    def model(self, meta: Meta, children: list[Any]) -> tree.ModelSection:
+        options = tuple(c for c in children if isinstance(c, tuple))
+        source = [c for c in children if isinstance(c, Token)]
+        kind = {"BUILTIN": "builtin", "GGUF": "gguf"}.get(source[0].type, "name")
+        return tree.ModelSection(_span(meta), kind, word(source[-1]), options)
+
+    def option(self, meta: Meta, children: list[Any]) -> tuple[tree.Word, tree.Word]:
+        return word(children[0]), word(children[1])
+
+    def prompts(self, meta: Meta, children: list[Any]) -> tree.PromptsSection:
+        return tree.PromptsSection(_span(meta), _lines(children))
+
+    def clean(self, meta: Meta, children: list[Any]) -> tree.CleanLine:
+        return tree.CleanLine(_span(meta), word(children[0]))
+
+    def corrupt(self, meta: Meta, children: list[Any]) -> tree.CorruptLine:
+        return tree.CorruptLine(_span(meta), tuple(children))
+
+    def rule(self, meta: Meta, children: list[Any]) -> tree.CorruptRule:
+        target, value = children
+        literal = value.type == "STRING"
+        return tree.CorruptRule(_span(meta), word(target), word(value), literal)
+
+    def words(self, meta: Meta, children: list[Any]) -> tree.WordsLine:
+        names = [word(t) for t in _tokens(children, "NAME")]
+        literals = tuple(word(t) for t in _tokens(children, "STRING"))
+        list_name = None if literals else names.pop()
+        return tree.WordsLine(_span(meta), tuple(names), list_name, literals)
+
+    def sample(self, meta: Meta, children: list[Any]) -> tree.SampleLine:
+        count, *seed = map(_number, children)
+        return tree.SampleLine(_span(meta), count, seed[0] if seed else None)
+
+    def metric(self, meta: Meta, children: list[Any]) -> tree.MetricSection:
+        name, *arguments = map(word, children)
+        return tree.MetricSection(_span(meta), name, tuple(arguments))
+
+    def nodes(self, meta: Meta, children: list[Any]) -> tree.NodesSection:
+        return tree.NodesSection(_span(meta), _lines(children))
+
+    def node(self, meta: Meta, children: list[Any]) -> tree.NodeLine:
+        components = tuple(map(word, _tokens(children, "COMPONENT")))
+        positions = next(iter(_of(tuple, children)), ())
+        label = next(map(word, _tokens(children, "STRING")), None)
+        return tree.NodeLine(_span(meta), word(children[0]), components, positions, label)
+
+    def positions(self, meta: Meta, children: list[Any]) -> tuple[tree.PositionRef, ...]:
+        return tuple(children)
+
+    def position(self, meta: Meta, children: list[Any]) -> tree.PositionRef:
+        slot, *offset = children
+        value = float("".join(offset)) if offset else 0.0
+        return tree.PositionRef(_span(meta), word(slot), value)
+
+    def edges(self, meta: Meta, children: list[Any]) -> tree.EdgesSection:
+        return tree.EdgesSection(_span(meta), _lines(children))
+
+    def edge(self, meta: Meta, children: list[Any]) -> tree.EdgeLine:
+        sender, receiver = _of(tree.Endpoint, children)
+        (arrow,) = _tokens(children, "DIRECT", "THROUGH_MLPS")
+        return tree.EdgeLine(
+            _span(meta),
+            negated=bool(_tokens(children, "NO")),
+            each=bool(_tokens(children, "EACH")),
+            sender=sender,
+            arrow=str(arrow),
+            receiver=receiver,
+            clauses=_clauses(children),
+        )
+
+    def endpoint(self, meta: Meta, children: list[Any]) -> tree.Endpoint:
+        node, *slot = map(word, children)
+        return tree.Endpoint(_span(meta), node, slot[0] if slot else None)
+
+    def claims(self, meta: Meta, children: list[Any]) -> tree.ClaimsSection:
+        return tree.ClaimsSection(_span(meta), _lines(children))
+
+    def faithfulness(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return tree.ClaimLine(_span(meta), "faithfulness", None, _clauses(children))
+
+    def ablate(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        subject = _of(tree.Endpoint, children)[0]
+        return tree.ClaimLine(_span(meta), "ablate", subject, _clauses(children))
+
+    def _bound(self, kind: str, meta: Meta, children: list[Any]) -> tree.BoundClause:
+        return tree.BoundClause(_span(meta), kind, tuple(children))
+
+    def at_least(self, meta: Meta, children: list[Any]) -> tree.BoundClause:
+        return self._bound("at_least", meta, children)
+
+    def at_most(self, meta: Meta, children: list[Any]) -> tree.BoundClause:
+        return self._bound("at_most", meta, children)
+
+    def between(self, meta: Meta, children: list[Any]) -> tree.BoundClause:
+        return self._bound("between", meta, children)
+
+    def within(self, meta: Meta, children: list[Any]) -> tree.BoundClause:
+        return self._bound("within", meta, children)
+
+    def by(self, meta: Meta, children: list[Any]) -> tree.ByClause:
+        return tree.ByClause(_span(meta), word(children[0]))
+
+    def quantity(self, meta: Meta, children: list[Any]) -> tree.Quantity:
+        sign = "-" if children[0] == "-" else ""
+        number = next(t for t in children if t.type == "NUMBER")
+        unit = str(children[-1]) if children[-1].type in ("PERCENT", "NAME") else ""
+        text = f"{sign}{number}" + (unit if unit in ("", "%") else f" {unit}")
+        return tree.Quantity(text, float(f"{sign}{number}"), unit, _span(meta))
+
+    def test(self, meta: Meta, children: list[Any]) -> tree.TestSection:
+        return tree.TestSection(_span(meta), _lines(children))
+
+    def _setting(self, kind: str, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        words = tuple(map(word, _tokens(children, "NAME")))
+        quantities = (*_of(tree.Quantity, children), *map(_number, _tokens(children, "NUMBER")))
+        return tree.SettingLine(_span(meta), kind, words, quantities)
+
+    def ablation(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("ablation", meta, children)
+
+    def significance(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("significance", meta, children)
+
+    def direction(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("direction", meta, children)
+
+    def resamples(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("resamples", meta, children)
+
+    def seed(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("seed", meta, children)
+
+    def minimum_effect(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("minimum effect", meta, children)
+
+
+def _lines(children: list[Any]) -> tuple[Any, ...]:
+    return tuple(child for child in children if not isinstance(child, Token))
+
+
+def _clauses(children: list[Any]) -> tuple[tree.Clause, ...]:
+    return tuple(c for c in children if isinstance(c, tree.BoundClause | tree.ByClause))
+
+
+def _number(token: Token) -> tree.Quantity:
+    span = Span(token.start_pos or 0, token.end_pos or 0)
+    return tree.Quantity(str(token), float(token), "", span)

@@ -1,0 +1,255 @@
+"""What a file says, word for word: the syntax tree, before any name has a meaning.
+
+Spans do not take part in comparison: two trees are equal when they say the same.
+"""
+
+from dataclasses import dataclass, field
+
+from circuitlang.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name, a component or the inside of a string, with its place in the file."""
+
+    text: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A signed number and its unit: `%`, a word such as `logits`, or nothing (a fraction)."""
+
+    text: str
+    value: float
+    unit: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitSection:
+    """`circuit ioi "title"`."""
+
+    span: Span = field(compare=False)
+    name: Word
+    title: Word | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """`model "gpt2" dtype float32`; `kind` is name, builtin or gguf."""
+
+    span: Span = field(compare=False)
+    kind: str
+    value: Word
+    options: tuple[tuple[Word, Word], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLine:
+    """`clean "template"`."""
+
+    span: Span = field(compare=False)
+    template: Word
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptRule:
+    """`S2 = IO`; `literal` tells a quoted value from a name."""
+
+    span: Span = field(compare=False)
+    target: Word
+    value: Word
+    literal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptLine:
+    """`corrupt IO = fresh, S1 = fresh`."""
+
+    span: Span = field(compare=False)
+    rules: tuple[CorruptRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WordsLine:
+    """`IO, S from names` (`list_name`) or `PLACE from "store", "park"` (`literals`)."""
+
+    span: Span = field(compare=False)
+    slots: tuple[Word, ...]
+    list_name: Word | None
+    literals: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLine:
+    """`sample 100 seed 0`."""
+
+    span: Span = field(compare=False)
+    count: Quantity
+    seed: Quantity | None
+
+
+PromptLine = CleanLine | CorruptLine | WordsLine | SampleLine
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsSection:
+    """The `prompts` block."""
+
+    span: Span = field(compare=False)
+    lines: tuple[PromptLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSection:
+    """`metric logit_diff(IO, S)`."""
+
+    span: Span = field(compare=False)
+    name: Word
+    arguments: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRef:
+    """`S1`, `END`, `S1+1`; an offset that is no whole number is refused later."""
+
+    span: Span = field(compare=False)
+    slot: Word
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLine:
+    """`DTH L0.H1, L0.H10 at S2 "duplicate token heads"`."""
+
+    span: Span = field(compare=False)
+    name: Word
+    components: tuple[Word, ...]
+    positions: tuple[PositionRef, ...]
+    label: Word | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodesSection:
+    """The `nodes` block."""
+
+    span: Span = field(compare=False)
+    lines: tuple[NodeLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`IH.K`, `L5.H5`, `logits`."""
+
+    span: Span = field(compare=False)
+    node: Word
+    slot: Word | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundClause:
+    """`>= 20%`, `<= -5%`, `in 10%..30%`, `within 2%`; `kind` is the rule's name in the grammar."""
+
+    span: Span = field(compare=False)
+    kind: str
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByClause:
+    """`by denoising`, `by mean`."""
+
+    span: Span = field(compare=False)
+    word: Word
+
+
+Clause = BoundClause | ByClause
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLine:
+    """`no each A ~> B.Q within 2%`."""
+
+    span: Span = field(compare=False)
+    negated: bool
+    each: bool
+    sender: Endpoint
+    arrow: str
+    receiver: Endpoint
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesSection:
+    """The `edges` block."""
+
+    span: Span = field(compare=False)
+    lines: tuple[EdgeLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLine:
+    """`faithfulness >= 80%`, `ablate SIH >= 50% by mean`."""
+
+    span: Span = field(compare=False)
+    kind: str
+    subject: Endpoint | None
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsSection:
+    """The `claims` block."""
+
+    span: Span = field(compare=False)
+    lines: tuple[ClaimLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """One line of the `test` block: its name, its words and its quantities in order."""
+
+    span: Span = field(compare=False)
+    kind: str
+    words: tuple[Word, ...]
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestSection:
+    """The `test` block."""
+
+    __test__ = False  # not a pytest class
+
+    span: Span = field(compare=False)
+    lines: tuple[SettingLine, ...]
+
+
+Section = (
+    CircuitSection
+    | ModelSection
+    | PromptsSection
+    | MetricSection
+    | NodesSection
+    | EdgesSection
+    | ClaimsSection
+    | TestSection
+)
+BlockSection = PromptsSection | NodesSection | EdgesSection | ClaimsSection | TestSection
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment from its `#` to the line's end."""
+
+    span: Span = field(compare=False)
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole file: its sections and comments in order."""
+
+    sections: tuple[Section, ...]
+    comments: tuple[Comment, ...]
