@@ -49,7 +49,7 @@ CODES: dict[str, str] = {
     "CL225": "setting or clause stands twice",
     "CL226": "clause does not belong here",
     "CL227": "nothing to test",
-    "CL228": "the file is too big to run",
+    "CL229": "the design cannot reach a verdict",
     "CL301": "unknown slot",
     "CL302": "slot without words",
     "CL303": "slot never used",

@@ -1,0 +1,15 @@
+"""What was measured, prompt by prompt, and by what; saved as JSON and judged without torch."""
+
+from circuitlang.evidence.evidence import Evidence, PromptRecord
+from circuitlang.evidence.provenance import Provenance
+from circuitlang.evidence.self_check import SelfCheck
+from circuitlang.evidence.store import load_evidence, save_evidence
+
+__all__ = [
+    "Evidence",
+    "PromptRecord",
+    "Provenance",
+    "SelfCheck",
+    "load_evidence",
+    "save_evidence",
+]

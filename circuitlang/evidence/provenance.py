@@ -1,0 +1,24 @@
+"""By what the numbers were made: enough to make them again."""
+
+from circuitlang.evidence.frozen import Frozen
+
+
+class Provenance(Frozen):
+    """The model as it was loaded, the machine's relevant facts, and the library versions."""
+
+    model: str
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+    revision: str | None
+    weights: str
+    weights_sha256: str | None
+    dtype: str
+    device: str
+    threads: int
+    engine: str
+    batch_size: int
+    forward_passes: int
+    seconds: float
+    versions: dict[str, str]

@@ -1,0 +1,28 @@
+"""From claims to experiments: what must be measured, each thing once, before anything runs."""
+
+from circuitlang.plan.compiler import compile_plan
+from circuitlang.plan.design import check_design
+from circuitlang.plan.intervention import (
+    AblateNodes,
+    Intervention,
+    Kept,
+    PatchEdge,
+    RunCircuitAlone,
+    experiment_id,
+)
+from circuitlang.plan.plan import Experiment, Need, Plan, Use
+
+__all__ = [
+    "AblateNodes",
+    "Experiment",
+    "Intervention",
+    "Kept",
+    "Need",
+    "PatchEdge",
+    "Plan",
+    "RunCircuitAlone",
+    "Use",
+    "check_design",
+    "compile_plan",
+    "experiment_id",
+]

@@ -1,0 +1,64 @@
+"""A plan: every experiment once, and which claim needs which."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from circuitlang.circuit import Circuit
+from circuitlang.plan.intervention import Intervention, PatchEdge
+
+
+class Use(StrEnum):
+    """What a claim takes an experiment for."""
+
+    EFFECT = "effect"
+    CIRCUIT = "circuit"
+    EMPTY = "empty circuit"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An intervention with the id that evidence is stored under."""
+
+    id: str
+    intervention: Intervention
+
+    @property
+    def forward_passes(self) -> int:
+        """Forward passes that the reference engine makes, the two worlds themselves not counted."""
+        intervention = self.intervention
+        if not isinstance(intervention, PatchEdge):
+            return 1
+        layers = {getattr(r.component, "layer", None) for r in intervention.receivers}
+        if intervention.through_mlps:
+            return 1 if layers == {None} else 2
+        return len(layers) + 1 if layers != {None} else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Experiments of one claim, by what they are used for."""
+
+    claim: int
+    experiments: tuple[tuple[Use, str], ...]
+
+    def of(self, use: Use) -> str:
+        """Id of the experiment for a use.
+
+        Raises:
+            KeyError: the claim has no experiment for it.
+        """
+        return dict(self.experiments)[use]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be measured for a circuit; ``needs`` stands in the order of ``all_claims``."""
+
+    circuit: Circuit
+    experiments: tuple[Experiment, ...]
+    needs: tuple[Need, ...]
+
+    @property
+    def forward_passes(self) -> int:
+        """Passes a prompt batch: the clean and the corrupt world, then every experiment."""
+        return 2 + sum(experiment.forward_passes for experiment in self.experiments)

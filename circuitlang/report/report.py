@@ -1,0 +1,139 @@
+"""Everything a reader is told, as one value."""
+
+from enum import StrEnum
+from typing import Literal
+
+from circuitlang.evidence.frozen import Frozen
+from circuitlang.evidence.provenance import Provenance
+from circuitlang.evidence.self_check import SelfCheck
+
+
+class Verdict(StrEnum):
+    """PASS and FAIL are conclusions; INCONCLUSIVE says the data do not tell; ERROR that nothing
+    could be measured."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+
+
+class Place(Frozen):
+    """Where in the file, one-based."""
+
+    file: str
+    line: int
+    column: int
+
+
+class Interval(Frozen):
+    """An interval that holds the effect with probability ``level``."""
+
+    low: float
+    high: float
+    level: float
+
+
+class Stratum(Frozen):
+    """The estimate on the prompts of one template."""
+
+    template: int
+    text: str
+    prompts: int
+    value: float
+
+
+class Estimate(Frozen):
+    """An effect with its uncertainty.
+
+    ``value`` and ``interval`` are fractions of mean(clean) - mean(corrupt) for unit `fraction`, or
+    in the metric's own unit. ``change`` is the mean change of the metric that the intervention
+    made, in the metric's unit. ``strata`` are the templates, the worst for the claim first.
+    """
+
+    value: float
+    unit: Literal["fraction", "logits"]
+    interval: Interval
+    prompts: int
+    change: float
+    strata: tuple[Stratum, ...]
+
+
+class ClaimReport(Frozen):
+    """One claim with its verdict.
+
+    ``kind`` is edge, absence, ablate or faithfulness. ``bound`` is shown as it was judged.
+    ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
+    ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
+    are set for edges, so that a drawing can find its line.
+    """
+
+    text: str
+    kind: Literal["edge", "absence", "ablate", "faithfulness"]
+    place: Place
+    bound: str
+    verdict: Verdict
+    reason: str
+    estimate: Estimate | None
+    p_pass: float | None
+    p_fail: float | None
+    level: float | None
+    experiments: tuple[str, ...]
+    senders: tuple[str, ...] = ()
+    receivers: tuple[str, ...] = ()
+    definition: str = ""
+    also: str = ""
+
+
+class Baseline(Frozen):
+    """How the model does the task untouched, in the metric's unit.
+
+    ``preferred`` is the share of prompts on which the metric is positive, ``answered`` the share on
+    which the answer is the most likely of all tokens; both on clean prompts.
+    """
+
+    metric: str
+    unit: str
+    prompts: int
+    clean: float
+    corrupt: float
+    preferred: float
+    answered: float
+    example: str
+    example_tokens: tuple[str, ...]
+
+
+class Settings(Frozen):
+    """What was asked for, defaults included, in words."""
+
+    ablation: str
+    direction: str
+    significance: float
+    correction: str
+    family: int
+    resamples: int
+    seed: int
+    minimum_effect: float
+    interval_method: str
+
+
+class Report(Frozen):
+    """A judged hypothesis, complete unless the run was interrupted."""
+
+    schema_version: Literal[1] = 1
+    circuitlang: str
+    file: str
+    file_sha256: str
+    circuit: str
+    title: str
+    complete: bool
+    provenance: Provenance
+    baseline: Baseline
+    settings: Settings
+    claims: tuple[ClaimReport, ...]
+    self_checks: tuple[SelfCheck, ...]
+    notes: tuple[str, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """Number of claims with a verdict."""
+        return sum(claim.verdict is verdict for claim in self.claims)
