@@ -1,57 +1,28 @@
-"""Checks of a whole circuit, each a plain function; they need neither weights nor tokens."""
+"""Checks of resolved claims, each a plain function; they need neither weights nor tokens."""
 
 from collections.abc import Callable
 
 from circuitlang.circuit.circuit import Circuit
-from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, FaithfulnessClaim
+from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim
 from circuitlang.circuit.component import Logits, problem_with
 from circuitlang.models import ModelShape
 from circuitlang.source import Diagnostic, Span
 
-Check = Callable[[Circuit], list[Diagnostic]]
+Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
 
 
-def something_is_claimed(circuit: Circuit) -> list[Diagnostic]:
-    """A file with neither edge nor claim can never pass or fail."""
-    if circuit.all_claims:
-        return []
-    hint = "add an `edges` or a `claims` block"
-    return [Diagnostic("CL227", Span(0, 0), "the file claims nothing", hint)]
-
-
-def nodes_are_used(circuit: Circuit) -> list[Diagnostic]:
-    """A node that no edge and no claim speaks of is probably a slip."""
-    if any(isinstance(claim, FaithfulnessClaim) for claim in circuit.claims):
-        return []
-    used = {name for edge in circuit.edges for name in _nodes_of(edge, circuit)}
-    used |= {c.node_name for c in circuit.claims if isinstance(c, AblationClaim)}
-    return [
-        Diagnostic("CL203", role.span, f"the node `{role.name}` is never used")
-        for role in circuit.roles
-        if role.name not in used
-    ]
-
-
-def _nodes_of(edge: EdgeClaim, circuit: Circuit) -> set[str]:
-    members = {*edge.senders, *(r.component for r in edge.receivers)}
-    names = {edge.sender_name, edge.receiver_name.split(".")[0]}
-    # Under `each` an edge names components, which belong to the roles they were written with.
-    return names | {role.name for role in circuit.roles if members & {*role.components}}
-
-
-def claims_stand_once(circuit: Circuit) -> list[Diagnostic]:
+def claims_stand_once(claims: tuple[Claim, ...]) -> list[Diagnostic]:
     """The same experiment claimed twice would be counted twice in the correction."""
     seen: dict[object, Claim] = {}
-    found = []
-    for claim in circuit.all_claims:
-        key = _experiment_of(claim)
-        if key in seen:
-            message = f"`{claim.text}` tests the same as `{seen[key].text}`"
+    found: dict[Span, Diagnostic] = {}
+    for claim in claims:
+        earlier = seen.setdefault(_experiment_of(claim), claim)
+        # An `each` line that repeats another one repeats every pair; once is enough to say so.
+        if earlier is not claim and claim.span not in found:
+            message = f"`{claim.text}` tests the same as `{earlier.text}`"
             hint = "keep one of them; a range is written `in 10%..30%`"
-            found.append(Diagnostic("CL217", claim.span, message, hint))
-        else:
-            seen[key] = claim
-    return found
+            found[claim.span] = Diagnostic("CL217", claim.span, message, hint)
+    return [*found.values()]
 
 
 def _experiment_of(claim: Claim) -> object:
@@ -64,7 +35,7 @@ def _experiment_of(claim: Claim) -> object:
     return "faithfulness", claim.reference
 
 
-CHECKS: tuple[Check, ...] = (something_is_claimed, nodes_are_used, claims_stand_once)
+CHECKS: tuple[Check, ...] = (claims_stand_once,)
 
 
 def check_components(circuit: Circuit, shape: ModelShape) -> tuple[Diagnostic, ...]:

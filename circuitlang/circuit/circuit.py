@@ -1,12 +1,13 @@
 """A resolved hypothesis: every name has its meaning, nothing has been measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, FaithfulnessClaim, Role
 from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.prompts import Prompts
 from circuitlang.circuit.settings import TestSettings
 from circuitlang.models import ModelShape
+from circuitlang.source import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ModelReference:
     revision: str | None = None
     dtype: str = "float32"
     weights: str = "plain"
+    span: Span = field(default=Span(0, 0), compare=False)
 
     def __str__(self) -> str:
         return self.name if self.kind == "name" else f"{self.kind} {self.name}"

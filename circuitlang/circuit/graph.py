@@ -53,6 +53,4 @@ def _add(graph: "networkx.MultiDiGraph[str]", component: object) -> None:
     if name in graph:
         return
     kind = "logits" if isinstance(component, Logits) else type(component).__name__.lower()
-    graph.add_node(
-        name, kind=kind, layer=getattr(component, "layer", None), roles=(), positions=()
-    )
+    graph.add_node(name, kind=kind, layer=getattr(component, "layer", None), roles=(), positions=())

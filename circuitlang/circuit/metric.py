@@ -1,6 +1,8 @@
 """What is read off the logits at END."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from circuitlang.source import Span
 
 METRICS = ("logit_diff",)
 
@@ -16,6 +18,7 @@ class Metric:
     name: str
     answer: str
     distractor: str
+    span: Span = field(default=Span(0, 0), compare=False)
 
     unit = "logits"
 

@@ -1,8 +1,9 @@
 """Prompts as templates with slots, word lists and a corruption; still without a tokenizer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from circuitlang.circuit.position import END, Position
+from circuitlang.source import Span
 
 FRESH = "fresh"
 
@@ -13,6 +14,7 @@ class Template:
 
     texts: tuple[str, ...]
     slots: tuple[str, ...]
+    span: Span = field(default=Span(0, 0), compare=False)
 
     def __str__(self) -> str:
         pairs = zip(self.texts, (*(f"{{{slot}}}" for slot in self.slots), ""), strict=True)
@@ -43,6 +45,7 @@ class WordList:
     slots: tuple[str, ...]
     words: tuple[str, ...]
     name: str | None = None
+    span: Span = field(default=Span(0, 0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Rule:
     fresh: bool = False
     slot: str | None = None
     literal: str | None = None
+    span: Span = field(default=Span(0, 0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

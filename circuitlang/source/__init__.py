@@ -1,8 +1,9 @@
 """Source text, spans and diagnostics: what every later stage points back to."""
 
+from circuitlang.source.characters import clip, hidden_characters, visible
 from circuitlang.source.codes import CODES, Severity
 from circuitlang.source.diagnostic import Diagnostic, render_diagnostic, render_diagnostics
-from circuitlang.source.spelling import did_you_mean
+from circuitlang.source.spelling import closest, did_you_mean
 from circuitlang.source.text import MAX_BYTES, SourceText, Span, load_source
 
 __all__ = [
@@ -12,8 +13,12 @@ __all__ = [
     "Severity",
     "SourceText",
     "Span",
+    "clip",
+    "closest",
     "did_you_mean",
+    "hidden_characters",
     "load_source",
     "render_diagnostic",
     "render_diagnostics",
+    "visible",
 ]

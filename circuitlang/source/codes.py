@@ -1,6 +1,7 @@
 """Every diagnostic code with its one-line meaning; codes are stable across versions.
 
-CL1xx: reading and syntax. CL2xx: names, order and meaning. CL3xx: prompts and tokens. CL4xx: the model.
+CL1xx: reading and syntax. CL2xx: names, order and meaning. CL3xx: prompts and tokens.
+CL4xx: the model.
 """
 
 from enum import StrEnum
@@ -21,7 +22,7 @@ CODES: dict[str, str] = {
     "CL110": "syntax error",
     "CL111": "a string is not closed",
     "CL112": "a block is not closed",
-    "CL113": "too many syntax errors to go on",
+    "CL113": "too many mistakes to go on",
     "CL120": "a section is missing",
     "CL121": "a section stands twice",
     "CL201": "unknown node",
@@ -43,12 +44,13 @@ CODES: dict[str, str] = {
     "CL218": "attention cannot look forward",
     "CL220": "unknown word",
     "CL221": "bound is missing or stands twice",
-    "CL222": "bound cannot be met",
+    "CL222": "bound or metric that cannot be met",
     "CL223": "unit does not fit",
     "CL224": "number out of range",
     "CL225": "setting or clause stands twice",
     "CL226": "clause does not belong here",
     "CL227": "nothing to test",
+    "CL228": "more than a file may hold",
     "CL229": "the design cannot reach a verdict",
     "CL301": "unknown slot",
     "CL302": "slot without words",

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from circuitlang.source.characters import visible
 from circuitlang.source.codes import WARNINGS, Severity
 
 if TYPE_CHECKING:
     from circuitlang.source.text import SourceText, Span
+
+_WIDTH = 160
+"""Longer source lines are shown around the mistake only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +32,45 @@ class Diagnostic:
 
 
 def render_diagnostic(diagnostic: Diagnostic, source: SourceText) -> str:
-    """Plain text: `file:line:column: error[code]: message`, the line, a caret span and the hint."""
-    line, column = source.line_column(diagnostic.span.start)
-    head = f"{source.at(diagnostic.span)}: {diagnostic.severity}[{diagnostic.code}]: "
-    parts = [head + diagnostic.message]
-    if source.text:
-        text = source.line(line).rstrip()
-        shown = text[:200]
-        width = max(1, min(diagnostic.span.end - diagnostic.span.start, len(text) - column + 1, 120))
-        gutter = " " * len(str(line))
-        # Tabs stay tabs in the padding, so that the caret stands below its text in any editor.
-        padding = "".join("\t" if char == "\t" else " " for char in text[: column - 1])
-        parts.append(f" {line} | {shown}")
-        if column <= 200:
-            parts.append(f" {gutter} | {padding}{'^' * width}")
+    """Plain text: `file:line:column: error[code]: message`, the line, a caret span and the hint.
+
+    A diagnostic that is about the whole file, and so has an empty span at its start, shows no line.
+    """
+    span = diagnostic.span
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
+    parts = [visible(f"{source.at(span)}: {head}")]
+    whole_file = span.start == span.end == 0
+    if source.text and not whole_file:
+        parts += _excerpt(span, source)
     if diagnostic.hint:
-        parts.append(f"   = help: {diagnostic.hint}")
+        parts.append(f"   = help: {visible(diagnostic.hint)}")
     return "\n".join(parts)
 
 
+def _excerpt(span: Span, source: SourceText) -> list[str]:
+    """The line of a span and the carets below it."""
+    line, column = source.line_column(span.start)
+    text = source.line(line).rstrip()
+    first = max(0, column - 1 - _WIDTH // 2) if len(text) > _WIDTH else 0
+    shown = visible(text[first : first + _WIDTH])
+    before = shown[: column - 1 - first]
+    width = max(1, min(span.end - span.start, len(shown) - len(before)))
+    # Tabs stay tabs in the padding, so that the caret stands below its text in any editor.
+    padding = "".join("\t" if char == "\t" else " " for char in before)
+    dots = "..." if first else ""
+    more = "..." if first + _WIDTH < len(text) else ""
+    gutter = " " * len(str(line))
+    return [
+        f" {line} | {dots}{shown}{more}",
+        f" {gutter} | {' ' * len(dots)}{padding}{'^' * width}",
+    ]
+
+
 def render_diagnostics(diagnostics: Iterable[Diagnostic], source: SourceText) -> str:
-    """All diagnostics in file order, with a closing count."""
+    """All diagnostics in file order, with a closing count; nothing when there are none."""
     ordered = sorted(diagnostics, key=lambda d: (d.span.start, d.code, d.message))
+    if not ordered:
+        return ""
     blocks = [render_diagnostic(diagnostic, source) for diagnostic in ordered]
     errors = sum(d.severity is Severity.ERROR for d in ordered)
     warnings = len(ordered) - errors

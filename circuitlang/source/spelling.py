@@ -4,14 +4,23 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    # A word of hundreds of letters is no slip of the finger, and comparing it takes long.
+    if len(word) > 100:
+        return None
+    words = sorted({w for w in known if len(w) <= 100})
+    if word.lower() in (lowered := {w.lower(): w for w in words}):
+        return lowered[word.lower()]
+    close = get_close_matches(word, words[:2_000], n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint naming the closest known word, or listing the known ones when few, or nothing."""
     words = sorted(set(known))
-    if word.lower() in (lowered := {w.lower(): w for w in words}):
-        return f"did you mean `{lowered[word.lower()]}`?"
-    close = get_close_matches(word, words, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean `{close[0]}`?"
+    if meant := closest(word, words):
+        return f"did you mean `{meant}`?"
     if 0 < len(words) <= 12:
         return "known: " + ", ".join(words)
     return ""

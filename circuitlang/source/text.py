@@ -1,6 +1,5 @@
-"""A file's text with line numbers, and the checks that keep hostile bytes out of it."""
+"""A file's text with line numbers, read strictly."""
 
-import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +9,6 @@ from circuitlang.source.diagnostic import Diagnostic
 
 MAX_BYTES = 1_048_576
 """Files above this size are refused (CL103): a circuit is written by hand."""
-
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_LINE_SEPARATORS = frozenset("\u0085\u2028\u2029")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,15 +58,15 @@ class SourceText:
 def load_source(path: Path, name: str | None = None) -> tuple[SourceText, tuple[Diagnostic, ...]]:
     """Read a file strictly.
 
-    Returns the text (empty when it cannot be used) and every reason it cannot be: unreadable,
-    too large, not UTF-8, or with control characters that hide what a reader sees (CVE-2021-42574).
+    Returns the text (empty when it cannot be used) and the reason why it cannot be: unreadable,
+    too large or not UTF-8.
     """
     name = name or str(path)
     try:
         if path.is_dir():
             raise IsADirectoryError("is a directory")
         if not path.is_file():
-            raise FileNotFoundError("no such file")
+            raise FileNotFoundError("not a file" if path.exists() else "no such file")
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
@@ -85,18 +81,4 @@ def load_source(path: Path, name: str | None = None) -> tuple[SourceText, tuple[
         line = data[: error.start].count(b"\n") + 1
         message = f"not UTF-8 text: byte 0x{data[error.start]:02x} in line {line}"
         return SourceText(name, ""), (Diagnostic("CL102", Span(0, 0), message),)
-    source = SourceText(name, text.replace("\r\n", "\n").replace("\r", "\n"))
-    return source, tuple(_forbidden_characters(source))
-
-
-def _forbidden_characters(source: SourceText) -> list[Diagnostic]:
-    found = []
-    for offset, char in enumerate(source.text):
-        control = unicodedata.category(char) == "Cc" and char not in "\n\t"
-        if control or char in _BIDI_CONTROLS or char in _LINE_SEPARATORS:
-            what = unicodedata.name(char, "control character")
-            message = f"character U+{ord(char):04X} ({what}) is not allowed"
-            found.append(Diagnostic("CL104", Span(offset, offset + 1), message, "delete it"))
-            if len(found) == 20:
-                break
-    return found
+    return SourceText(name, text.replace("\r\n", "\n").replace("\r", "\n")), ()

@@ -12,10 +12,16 @@ T = TypeVar("T")
 
 
 def word(token: Token) -> tree.Word:
-    """A token as a word; a string loses its quotes, and its span covers what is between them."""
+    """A token as a word.
+
+    A string loses its quotes, and its span covers what is between them; a component is written
+    with capitals, so that `l9.h6` and `L9.H6` are the same word everywhere.
+    """
     start, end = token.start_pos or 0, token.end_pos or 0
     if token.type == "STRING":
         return tree.Word(str(token)[1:-1], Span(start + 1, end - 1))
+    if token.type == "COMPONENT":
+        return tree.Word(str(token).upper(), Span(start, end))
     return tree.Word(str(token), Span(start, end))
 
 
@@ -36,7 +42,7 @@ class TreeBuilder(Transformer[Token, tree.Document]):
     """Builds the syntax tree; meaning is left to `circuitlang.circuit`."""
 
     def start(self, meta: Meta, children: list[Any]) -> tree.Document:
-        return tree.Document(tuple(c for c in children if not isinstance(c, Token)), ())
+        return tree.Document(tuple(c for c in children if not isinstance(c, Token)))
 
     def circuit(self, meta: Meta, children: list[Any]) -> tree.CircuitSection:
         name, *title = map(word, children)

@@ -2,7 +2,7 @@
 
 The language is line-oriented, so a statement is the unit of recovery: the parser's state is kept
 at the first token of each statement, and a statement that does not parse is reported once and
-skipped up to its line's end.
+skipped. Inside a block that is the rest of its line; outside, everything up to the next section.
 """
 
 import re
@@ -11,41 +11,41 @@ from dataclasses import replace
 from lark import Token, UnexpectedToken
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
-from circuitlang.source import Diagnostic, SourceText, Span, did_you_mean
+from circuitlang.source import Diagnostic, SourceText, Span, clip, hidden_characters
 from circuitlang.syntax.builder import TreeBuilder
-from circuitlang.syntax.grammar import (
-    SECTIONS,
-    grammar,
-    keyword_of,
-    keywords,
-    terminal_in_words,
-)
-from circuitlang.syntax.tree import Comment, Document
+from circuitlang.syntax.grammar import SECTIONS, grammar
+from circuitlang.syntax.syntax_errors import explain, hidden_message
+from circuitlang.syntax.tree import Comment, Document, Skipped
 
 MAX_ERRORS = 20
 MAX_TOKENS = 400_000
 
-_FUTURE = {
-    "completeness", "minimality", "patch", "attention", "copying", "direct_effect", "induction",
-    "previous_token", "duplicate_token", "steer", "equivalent", "independent", "minimal",
-    "sufficient", "sweep",
-}  # fmt: skip
+_UNREAD = Skipped("", "")
 _AFTER_SECTION = {section.upper(): ("LBRACE",) for section in SECTIONS} | {
     "CIRCUIT": ("NAME",),
     "METRIC": ("NAME",),
     "MODEL": ("STRING", "BUILTIN", "GGUF"),
 }
+_ONE_LINE = ("CIRCUIT", "MODEL", "METRIC")
 
 
 def parse(source: SourceText) -> tuple[Document, tuple[Diagnostic, ...]]:
-    """The document and every syntax error; statements with an error are left out of the document."""
+    """The document and every syntax error, hidden characters included.
+
+    Statements with an error are left out of the document, which lists them as ``skipped``.
+    """
     lexed = _lex(source.text)
     if len(lexed) > MAX_TOKENS:
         message = f"more than {MAX_TOKENS:,} tokens, the most a circuit file may have"
-        return Document((), ()), (Diagnostic("CL103", Span(0, 0), message),)
-    tokens = [token for token in lexed if token.type != "COMMENT"]
-    document, diagnostics = _Parse(source, tokens).run()
-    return replace(document, comments=_comments(lexed)), diagnostics
+        return Document((), (), (_UNREAD,)), (Diagnostic("CL103", Span(0, 0), message),)
+    hidden = hidden_characters(source.text)
+    document, diagnostics = _Parse(source, lexed, frozenset(hidden)).run()
+    found = [_hidden(source.text, offset) for offset in hidden[:MAX_ERRORS]]
+    return replace(document, comments=_comments(lexed)), (*found, *diagnostics)
+
+
+def _hidden(text: str, offset: int) -> Diagnostic:
+    return Diagnostic("CL104", Span(offset, offset + 1), hidden_message(text[offset]), "delete it")
 
 
 def _lex(text: str) -> list[Token]:
@@ -74,14 +74,15 @@ def _comments(tokens: list[Token]) -> tuple[Comment, ...]:
 class _Parse:
     """One run over a token list: where the current statement began and which block is open."""
 
-    def __init__(self, source: SourceText, tokens: list[Token]) -> None:
+    def __init__(self, source: SourceText, tokens: list[Token], hidden: frozenset[int]) -> None:
         self.source = source
-        self.tokens = tokens
+        self.tokens = [token for token in tokens if token.type != "COMMENT"]
+        self.hidden = hidden
         self.parser: InteractiveParser = grammar().parse_interactive()
         self.diagnostics: list[Diagnostic] = []
+        self.skipped: list[Skipped] = []
         self.block: Token | None = None  # the keyword of the open block
-        self.section: Token | None = None  # the keyword of the section that is being read
-        self.fresh = True  # the next token begins a statement
+        self.first: Token | None = None  # the first token of the current statement
         self.anchor: tuple[list[object], list[object]] | None = None
 
     def run(self) -> tuple[Document, tuple[Diagnostic, ...]]:
@@ -92,48 +93,48 @@ class _Parse:
                 index += 1
             except UnexpectedToken:
                 index = self._recover(index)
-            if len(self.diagnostics) >= MAX_ERRORS:
+            if len(self.skipped) >= MAX_ERRORS and index < len(self.tokens):
                 message = f"{MAX_ERRORS} syntax errors; the rest of the file was not read"
-                self._report("CL113", self.tokens[min(index, len(self.tokens) - 1)], message)
-                return Document((), ()), tuple(self.diagnostics)
-        return self._finish(), tuple(self.diagnostics)
+                self._report("CL113", self.tokens[index], message)
+                return Document((), (), (_UNREAD,)), tuple(self.diagnostics)
+        document = self._finish()
+        return replace(document, skipped=tuple(self.skipped)), tuple(self.diagnostics)
 
     def _feed(self, token: Token) -> None:
-        begins = self.fresh and token.type != "_NL"
+        begins = self.first is None and token.type not in ("_NL", "RBRACE")
         self.parser.feed_token(token)
         if begins:
             # The state just before this statement: everything earlier is reduced by now.
             state = self.parser.parser_state
             self.anchor = (list(state.state_stack[:-1]), list(state.value_stack[:-1]))
-            self.fresh = False
-            if self.block is None:
-                self.section = token
+            self.first = token
         if token.type == "LBRACE":
-            self.block = self.section
+            self.block = self.first
         elif token.type == "RBRACE":
             self.block = None
-        if token.type in ("_NL", "LBRACE"):
-            self.fresh = True
+        if token.type in ("_NL", "LBRACE", "RBRACE"):
+            self.first = None
 
     def _rewind(self) -> None:
-        if not self.fresh and self.anchor is not None:
+        if self.first is not None and self.anchor is not None:
             state = self.parser.parser_state
-            state.state_stack[:] = self.anchor[0]  # type: ignore[assignment]
-            state.value_stack[:] = self.anchor[1]
-        self.fresh = True
+            state.state_stack[:], state.value_stack[:] = self.anchor
+        self.first = None
 
     def _recover(self, index: int) -> int:
         """Report the error at a token and return the index to go on from."""
         token = self.tokens[index]
-        if self.block is not None and self.fresh and self._begins_section(index):
+        if self.block is not None and self.first is None and self._begins_section(index):
             message = f"`{token}` begins here, but the block `{self.block}` is not closed"
             self._report("CL112", token, message, "close the block with `}` on a line of its own")
             self._close_block(token)
             return index
-        self._explain(token)
-        in_block = self.block is not None
+        self._explain(token, self._rest_of_line(index))
+        is_one_line = self.first is not None and self.first.type in _ONE_LINE
         self._rewind()
-        return self._skip(index, in_block)
+        if self.block is not None or is_one_line:
+            return self._end_of_line(index)
+        return self._next_section(index)
 
     def _begins_section(self, index: int) -> bool:
         following = self.tokens[index + 1].type if index + 1 < len(self.tokens) else "$END"
@@ -141,23 +142,39 @@ class _Parse:
 
     def _close_block(self, before: Token) -> None:
         """Feed the `}` that is missing before a token."""
+        self.skipped.append(Skipped(str(self.block), "}"))
         self.parser.feed_token(_empty("RBRACE", before))
         if before.type != "$END":
             self.parser.feed_token(_empty("_NL", before))
-        self.block, self.fresh = None, True
+        self.block = self.first = None
 
-    def _skip(self, index: int, in_block: bool) -> int:
+    def _rest_of_line(self, index: int) -> list[Token]:
+        end = index
+        while end < len(self.tokens) and self.tokens[end].type != "_NL":
+            end += 1
+        return self.tokens[index:end]
+
+    def _end_of_line(self, index: int) -> int:
+        """Past the line's end, or at a `}` that closes the block, unless a broken string holds it."""
+        rest = self._rest_of_line(index)
+        broken = any(_is_quote(token) for token in rest)
         depth = 0
-        for i in range(index, len(self.tokens)):
-            kind = self.tokens[i].type
-            if kind == "LBRACE":
+        for i, token in enumerate(rest, index):
+            if token.type == "LBRACE":
                 depth += 1
-            elif kind == "RBRACE":
-                if depth == 0 and in_block:
+            elif token.type == "RBRACE" and not broken:
+                if depth == 0:
                     return i
-                depth = max(0, depth - 1)
-            elif kind == "_NL" and (depth == 0 or in_block):
-                return i + 1
+                depth -= 1
+        return min(index + len(rest) + 1, len(self.tokens))
+
+    def _next_section(self, index: int) -> int:
+        """The next line that begins a section; its line end too where the parser waits for one."""
+        # After a `}` a section needs a line end before it; elsewhere the state is past one.
+        back = 1 if "_NL" in self._accepted() else 0
+        for i in range(index + 1, len(self.tokens)):
+            if self.tokens[i - 1].type == "_NL" and self.tokens[i].type in _AFTER_SECTION:
+                return i - back
         return len(self.tokens)
 
     def _finish(self) -> Document:
@@ -165,56 +182,45 @@ class _Parse:
         end = Token("$END", "", start_pos=length, end_pos=length)
         for _ in range(3):
             try:
-                return TreeBuilder().transform(self.parser.feed_eof(end))
+                document: Document = TreeBuilder().transform(self._end(end))
+                return document
             except UnexpectedToken:
-                if self.block is not None and self.fresh:
+                if self.block is not None and self.first is None:
                     message = f"the block `{self.block}` is not closed"
                     self._report("CL112", self.block, message, "close it with `}`")
                     self._close_block(end)
                 else:
-                    self._explain(end)
+                    self._explain(end, [])
                     self._rewind()
         return Document((), ())
 
-    def _explain(self, token: Token) -> None:
-        text = str(token)
-        if token.type == "BAD" and text == '"':
-            hint = "a string ends on the line where it begins"
-            self._report("CL111", token, "this string is not closed", hint)
-            return
-        allowed = sorted(name for name in self.parser.accepts() if name != "BAD")
-        words = [terminal_in_words(name) for name in allowed]
-        found = {"_NL": "the end of the line", "$END": "the end of the file"}.get(token.type)
-        if token.type == "BAD" and ord(text) > 127:
-            found = f"the character `{text}` (U+{ord(text):04X})"
-        expected = ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + "".join(words[-1:])
-        message = f"expected {expected or 'nothing more'}, found {found or f'`{text}`'}"
-        self._report("CL110", token, message, self._hint(token, allowed))
+    def _end(self, end: Token) -> object:
+        return self.parser.feed_eof(end)  # type: ignore[no-untyped-call]
 
-    def _hint(self, token: Token, allowed: list[str]) -> str:
-        text = str(token)
-        known = [word for name in allowed if (word := keyword_of(name))]
-        if text in _FUTURE and self.block == "claims":
-            return f"this version does not test `{text}` yet; it tests {' and '.join(known)}"
-        if token.type == "NAME" and known:
-            return did_you_mean(text, known)
-        if text in keywords() and "NAME" in allowed:
-            return f"`{text}` is a word of the language and cannot be a name"
-        if token.type in ("DIRECT", "THROUGH_MLPS"):
-            return "one edge a line: chains such as `A -> B.V -> C.Q` are not in this version"
-        if text == "[":
-            return "single neurons are not in this version"
-        if "COMPONENT" in allowed and (head := re.match(r"[Ll]?(\d+)[._]?[Hh]?(\d+)$", text)):
-            return f"a head is written `L{head[1]}.H{head[2]}`"
-        if token.type == "NUMBER" and "STRING" in allowed:
-            return "put it in quotes"
-        return ""
+    def _explain(self, token: Token, rest: list[Token]) -> None:
+        """Report what was expected; a hidden character has its own diagnostic already."""
+        first = self.first or token
+        section = self.block or self.first
+        self.skipped.append(Skipped(str(section or ""), str(first)))
+        if any(t.start_pos in self.hidden for t in [token, *rest]):
+            return
+        odd = any(_is_quote(t) for t in rest)
+        code, message, hint = explain(token, first, self._accepted(), str(self.block or ""), odd)
+        self._report(code, token, message, hint)
+
+    def _accepted(self) -> set[str]:
+        accepted: set[str] = self.parser.accepts()  # type: ignore[no-untyped-call]
+        return accepted
 
     def _report(self, code: str, token: Token, message: str, hint: str = "") -> None:
         start, end = token.start_pos or 0, token.end_pos or 0
         if token.type == "_NL":
             end = start
-        self.diagnostics.append(Diagnostic(code, Span(start, end), message, hint))
+        self.diagnostics.append(Diagnostic(code, Span(start, end), clip(message), clip(hint)))
+
+
+def _is_quote(token: Token) -> bool:
+    return token.type == "BAD" and str(token) == '"'
 
 
 def _empty(kind: str, before: Token) -> Token:

@@ -237,6 +237,7 @@ Section = (
     | TestSection
 )
 BlockSection = PromptsSection | NodesSection | EdgesSection | ClaimsSection | TestSection
+BlockLine = PromptLine | NodeLine | EdgeLine | ClaimLine | SettingLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +249,21 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A statement with a syntax error: the keyword of its section and its first word.
+
+    ``section`` is empty where not even the section is known. What a skipped statement would have
+    defined must not be called missing a second time.
+    """
+
+    section: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """A whole file: its sections and comments in order."""
+    """A whole file: its sections and comments in order, and what could not be read."""
 
     sections: tuple[Section, ...]
-    comments: tuple[Comment, ...]
+    comments: tuple[Comment, ...] = ()
+    skipped: tuple[Skipped, ...] = ()

@@ -11,6 +11,7 @@ from circuitlang.circuit.resolve.nodes import resolve_nodes
 from circuitlang.circuit.resolve.prompts import resolve_prompts
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.resolve.settings import resolve_settings
+from circuitlang.circuit.resolve.usage import check_usage
 from circuitlang.models import ModelShape
 from circuitlang.source import Diagnostic, Severity, SourceText, Span
 from circuitlang.syntax import Document
@@ -30,10 +31,11 @@ def resolve(
 ) -> tuple[Circuit | None, tuple[Diagnostic, ...]]:
     """The circuit that a document describes, and every mistake in it.
 
-    The circuit is None when there is an error; warnings alone leave it whole. ``shape`` overrides
-    what is known about the model's size (after loading it, say).
+    The circuit is None when there is an error, be it one that the parser has reported already;
+    warnings alone leave it whole. ``shape`` overrides what is known about the model's size (after
+    loading it, say).
     """
-    scope = Scope(source, Path(source.name).parent)
+    scope = Scope(source, Path(source.name).parent, document.skipped)
     sections = _one_of_each(document, scope)
     name, title = resolve_header(sections.get(syntax.CircuitSection), scope)
     model, known = resolve_model(sections.get(syntax.ModelSection), scope)
@@ -46,16 +48,20 @@ def resolve(
     scope.roles = {role.name: role for role in roles}
     edges = resolve_edges(sections.get(syntax.EdgesSection), scope)
     claims = resolve_claims(sections.get(syntax.ClaimsSection), scope)
-    circuit = None
-    if model and prompts and metric:
-        circuit = Circuit(
-            name, title, model, prompts, metric, roles, edges, claims, scope.settings, scope.shape
-        )
-        for check in CHECKS:
-            scope.diagnostics.extend(check(circuit))
+    check_usage(document, roles, scope)
+    for check in CHECKS:
+        for found in check((*edges, *claims)):
+            scope.error(found.code, found.span, found.message, found.hint)
     diagnostics = tuple(dict.fromkeys(scope.diagnostics))
-    failed = any(d.severity is Severity.ERROR for d in diagnostics)
-    return (None if failed else circuit), diagnostics
+    failed = document.skipped or any(d.severity is Severity.ERROR for d in diagnostics)
+    if failed or not (model and prompts and metric):
+        return None, diagnostics
+    return (
+        Circuit(
+            name, title, model, prompts, metric, roles, edges, claims, scope.settings, scope.shape
+        ),
+        diagnostics,
+    )
 
 
 def _one_of_each(document: Document, scope: Scope) -> dict[type, syntax.Section]:
@@ -63,14 +69,14 @@ def _one_of_each(document: Document, scope: Scope) -> dict[type, syntax.Section]
     for section in document.sections:
         kind = type(section)
         if kind in found:
-            name = scope.source.slice(section.span).split(None, 1)[0].rstrip("{")
-            line, _ = scope.source.line_column(found[kind].span.start)
             start = section.span.start
+            name = scope.source.slice(Span(start, start + 10)).split()[0].rstrip("{")
+            line = scope.line_of(found[kind].span)
             message = f"the section `{name}` stands twice (first in line {line})"
             scope.error("CL121", Span(start, start + len(name)), message, "join them into one")
         else:
             found[kind] = section
     for required, (name, hint) in _REQUIRED.items():
-        if required not in found:
+        if required not in found and not scope.lacks(name):
             scope.error("CL120", Span(0, 0), f"there is no `{name}`", hint)
     return found

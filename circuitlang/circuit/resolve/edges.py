@@ -15,11 +15,12 @@ from circuitlang.circuit.component import (
     parse_component,
 )
 from circuitlang.circuit.position import AT_END, Position, show_positions
+from circuitlang.circuit.resolve.limits import MAX_CLAIMS, MAX_PAIRS
 from circuitlang.circuit.resolve.nodes import component_of
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import Direction
-from circuitlang.source import Span, did_you_mean
+from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
 
@@ -36,7 +37,14 @@ def resolve_edges(section: syntax.Section | None, scope: Scope) -> tuple[EdgeCla
     """The edges in file order, `each` written out."""
     if not isinstance(section, syntax.EdgesSection):
         return ()
-    return tuple(edge for line in section.lines for edge in _edge(line, scope))
+    found: list[EdgeClaim] = []
+    for line in section.lines:
+        found += _edge(line, scope)
+        if len(found) > MAX_CLAIMS:
+            message = f"with this line there are more than {MAX_CLAIMS:,} edges, `each` written out"
+            scope.error("CL228", line.span, message, "test a part of them in a file of its own")
+            return ()
+    return tuple(found)
 
 
 def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
@@ -47,9 +55,10 @@ def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
         return End(word.text, (component,), ()) if component else None
     role = scope.roles.get(word.text)
     if role is None:
-        known = [*scope.roles, "logits"]
-        hint = did_you_mean(word.text, known) or "define it under `nodes`"
-        scope.error("CL201", word.span, f"there is no node `{word.text}`", hint)
+        if not scope.lacks("nodes", word.text):
+            hint = scope.suggest(word.text, [*scope.roles, "logits"])
+            message = f"there is no node `{word.text}`"
+            scope.error("CL201", word.span, message, hint or "define it under `nodes`")
         return None
     return End(role.name, role.components, role.positions)
 
@@ -62,6 +71,8 @@ def _edge(line: syntax.EdgeLine, scope: Scope) -> tuple[EdgeClaim, ...]:
     if sender is None or receivers is None or not sender.components or bound is None:
         return ()
     receiver, inputs = receivers
+    if not _few_pairs(len(sender.components) * len(inputs), line, scope):
+        return ()
     pairs = [(s, r) for s, r in product(sender.components, inputs)]
     backward = [(s, r) for s, r in pairs if not _forward(s, r, scope)]
     if not inputs or not _order(line, pairs, backward, scope):
@@ -85,6 +96,15 @@ def _edge(line: syntax.EdgeLine, scope: Scope) -> tuple[EdgeClaim, ...]:
         span=line.span,
     )
     return tuple(_each(claim, pairs, tail)) if line.each else (claim,)
+
+
+def _few_pairs(pairs: int, line: syntax.EdgeLine, scope: Scope) -> bool:
+    scope.pairs += pairs
+    if scope.pairs <= MAX_PAIRS:
+        return True
+    message = f"with this line the edges join more than {MAX_PAIRS:,} pairs of components"
+    scope.error("CL228", line.span, message, "test a part of them in a file of its own")
+    return False
 
 
 def _each(claim: EdgeClaim, pairs: list[tuple[Component, Receiver]], tail: str) -> list[EdgeClaim]:
@@ -119,17 +139,15 @@ def _sender(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
     return resolve_end(endpoint, scope)
 
 
-def _receivers(
-    endpoint: syntax.Endpoint, scope: Scope
-) -> tuple[End, tuple[Receiver, ...]] | None:
+def _receivers(endpoint: syntax.Endpoint, scope: Scope) -> tuple[End, tuple[Receiver, ...]] | None:
     if endpoint.node.text == "logits":
         if endpoint.slot is not None:
             scope.error("CL211", endpoint.slot.span, "logits have a single input and no slot")
             return None
         return End("logits", (), (AT_END,)), (Receiver(Logits()),)
     end = resolve_end(endpoint, scope)
-    slot = _slot(endpoint, scope)
     if end is None:
+        _slot(endpoint, scope)
         return None
     heads = [c for c in end.components if isinstance(c, Head)]
     mlps = [c for c in end.components if isinstance(c, MLP)]
@@ -142,6 +160,7 @@ def _receivers(
         hint = f"write `{end.name}`" if not heads else "put heads and MLPs into nodes of their own"
         scope.error("CL211", endpoint.slot.span, message, hint)
         return None
+    slot = _slot(endpoint, scope)
     if heads and slot is None:
         return None
     return end, tuple(Receiver(c, slot if isinstance(c, Head) else None) for c in end.components)
@@ -152,7 +171,7 @@ def _slot(endpoint: syntax.Endpoint, scope: Scope) -> Slot | None:
         return None
     if endpoint.slot.text in [*Slot]:
         return Slot(endpoint.slot.text)
-    hint = did_you_mean(endpoint.slot.text, [*Slot])
+    hint = scope.suggest(endpoint.slot.text, [*Slot])
     message = f"a head has no slot `{endpoint.slot.text}`"
     scope.error("CL211", endpoint.slot.span, message, hint)
     return None
@@ -176,7 +195,9 @@ def _order(
     )
     if line.each or len(backward) == len(pairs):
         message = f"the edge runs backwards: {shown}"
-        hint = "a component reads only what earlier layers wrote (an MLP also its own layer's heads)"
+        hint = (
+            "a component reads only what earlier layers wrote (an MLP also its own layer's heads)"
+        )
         scope.error("CL210", line.span, message, hint)
         return False
     hint = "such a pair carries nothing; the rest of the group is tested"
@@ -199,10 +220,12 @@ def _join(
     common = tuple(p for p in sender.positions if p in receiver.positions)
     if common:
         return common
-    what = {None: "is read", Slot.Q: "asks"}[first.slot]
+    reads = {Slot.Q: "asks at", None: "reads at"}[first.slot]
+    if isinstance(first.component, Logits):
+        reads = "are read at"
     message = (
-        f"{sender.name} writes at {show_positions(sender.positions)}, but {receiver.name} {what} "
-        f"at {show_positions(receiver.positions)}"
+        f"{sender.name} writes at {show_positions(sender.positions)}, but {receiver.name} {reads} "
+        f"{show_positions(receiver.positions)}"
     )
     hint = "an edge lives at one position; only attention, inside a head, moves information"
     scope.error("CL216", line.span, message, hint)
@@ -211,15 +234,15 @@ def _join(
 
 def _looks_back(span: Span, sender: End, receiver: End, scope: Scope) -> bool:
     """Whether some template lets the receiver attend to the sender's position."""
-    if not sender.positions or not receiver.positions or scope.prompts is None:
+    positions = (*sender.positions, *receiver.positions)
+    if not sender.positions or not receiver.positions or scope.places is None:
         return True
-    for template in scope.prompts.templates:
-        for source, reader in product(sender.positions, receiver.positions):
-            earlier, later = template.order_of(source), template.order_of(reader)
-            if earlier is None or later is None or earlier <= later:
-                return True
-            if earlier[1] or later[1]:
-                return True  # with an offset only the tokens can tell
+    if any(position.offset for position in positions):
+        return True  # with an offset only the tokens can tell
+    earliest = scope.places.earliest(sender.positions)
+    latest = scope.places.latest(receiver.positions)
+    if any(source <= reader for source, reader in zip(earliest, latest, strict=True)):
+        return True
     message = (
         f"{receiver.name} at {show_positions(receiver.positions)} comes before "
         f"{show_positions(sender.positions)}, where {sender.name} writes"

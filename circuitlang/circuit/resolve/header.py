@@ -4,6 +4,7 @@ from pathlib import Path
 
 from circuitlang.circuit.circuit import ModelReference
 from circuitlang.circuit.metric import METRICS, Metric
+from circuitlang.circuit.prompts import Prompts
 from circuitlang.circuit.resolve.quantities import choice
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.models import (
@@ -14,11 +15,11 @@ from circuitlang.models import (
     shape_of_folder,
     shape_of_name,
 )
-from circuitlang.source import did_you_mean
 from circuitlang.syntax import tree as syntax
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 WEIGHTS = ("plain", "folded")
+_LONGEST_NAME = 1_000
 _OPTIONS = ("revision", "dtype", "weights")
 
 
@@ -36,21 +37,32 @@ def resolve_model(
     if not isinstance(section, syntax.ModelSection):
         return None, None
     options = _options(section, scope)
-    reference = ModelReference(section.kind, section.value.text, **options)
+    reference = ModelReference(section.kind, section.value.text, span=section.span, **options)
     if not reference.name.strip():
-        scope.error("CL401", section.value.span, "the model has no name")
+        scope.error("CL401", section.value.span, "the model has no name", 'such as `model "gpt2"`')
+        return None, None
+    if len(reference.name) > _LONGEST_NAME or "\0" in reference.name:
+        scope.error("CL401", section.value.span, "this is no name of a model or a folder")
         return None, None
     if section.kind == "builtin":
         return _builtin(section, reference, scope)
     if section.kind == "gguf":
         path = scope.folder / reference.name
-        return ModelReference("gguf", str(path), **options), None
+        return ModelReference("gguf", str(path), span=section.span, **options), None
     if find_obtainable(reference.name):
         return reference, shape_of_name(reference.name)
     folder = scope.folder / reference.name
-    if folder.is_dir() or reference.name.startswith((".", "/")):
-        return ModelReference("name", str(folder), **options), shape_of_folder(folder)
+    if _is_folder(folder) or reference.name.startswith((".", "/")):
+        reference = ModelReference("name", str(folder), span=section.span, **options)
+        return reference, shape_of_folder(folder)
     return reference, shape_of_name(reference.name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long for the file system, or a folder nobody may enter
+        return False
 
 
 def _builtin(
@@ -59,7 +71,7 @@ def _builtin(
     folder = builtin_folder(reference.name)
     if folder is None:
         message = f"there is no built-in model `{reference.name}`"
-        hint = did_you_mean(reference.name, builtin_names())
+        hint = scope.suggest(reference.name, builtin_names())
         scope.error("CL401", section.value.span, message, hint)
         return None, None
     return reference, shape_of_folder(folder)
@@ -70,12 +82,13 @@ def _options(section: syntax.ModelSection, scope: Scope) -> dict[str, str]:
     known = {"dtype": DTYPES, "weights": WEIGHTS}
     for name, value in section.options:
         if name.text not in _OPTIONS:
-            hint = did_you_mean(name.text, _OPTIONS)
+            hint = scope.suggest(name.text, _OPTIONS)
             scope.error("CL402", name.span, f"a model has no option `{name.text}`", hint)
         elif name.text in options:
-            scope.error("CL225", name.span, f"`{name.text}` stands twice")
+            scope.error("CL225", name.span, f"`{name.text}` stands twice", "delete one of them")
         elif name.text == "revision" and section.kind != "name":
-            scope.error("CL402", name.span, "only a model from the hub has a revision")
+            message = "only a model from the Hugging Face hub has a revision"
+            scope.error("CL402", name.span, message, "delete it")
         elif name.text == "revision" or choice(value, known[name.text], scope):
             options[name.text] = value.text
     return options
@@ -95,14 +108,30 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
     if answer.text == distractor.text:
         scope.error("CL222", distractor.span, "a slot minus itself is always zero")
         return None
-    slots = {slot for words in scope.prompts.word_lists for slot in words.slots} if (
-        scope.prompts
-    ) else None
-    if slots is not None:
-        unknown = [word for word in section.arguments if word.text not in slots]
-        for word in unknown:
-            hint = did_you_mean(word.text, slots)
+    if scope.prompts and not _have_own_words(answer, distractor, scope.prompts, scope):
+        return None
+    return Metric(section.name.text, answer.text, distractor.text, section.span)
+
+
+def _have_own_words(
+    answer: syntax.Word, distractor: syntax.Word, prompts: Prompts, scope: Scope
+) -> bool:
+    """Whether both are slots, and never filled with the same word."""
+    lists = {slot: words for words in prompts.word_lists for slot in words.slots}
+    unknown = [word for word in (answer, distractor) if word.text not in lists]
+    for word in unknown:
+        if not scope.lacks("prompts"):
+            hint = scope.suggest(word.text, lists)
             scope.error("CL301", word.span, f"the prompts have no slot `{word.text}`", hint)
-        if unknown:
-            return None
-    return Metric(section.name.text, answer.text, distractor.text)
+    if unknown:
+        return False
+    first, second = lists[answer.text], lists[distractor.text]
+    shared = set(first.words) & set(second.words) if first is not second else set()
+    if shared:
+        message = (
+            f"{answer.text} and {distractor.text} may both be `{min(shared)}`, and then the metric "
+            "is zero"
+        )
+        hint = f"slots on one line get different words: `{answer.text}, {distractor.text} from ...`"
+        scope.error("CL222", distractor.span, message, hint)
+    return not shared

@@ -1,18 +1,16 @@
 """The `nodes` block, and positions wherever they stand."""
 
-import re
 from collections.abc import Sequence
 
 from circuitlang.circuit.claim import Role
 from circuitlang.circuit.component import Component, parse_component, problem_with
 from circuitlang.circuit.position import AT_END, END, Position
-from circuitlang.circuit.prompts import Prompts
+from circuitlang.circuit.resolve.limits import MAX_OFFSET, MAX_POSITIONS
+from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.resolve.scope import Scope
-from circuitlang.source import Span, did_you_mean
 from circuitlang.syntax import tree as syntax
 
 RESERVED = ("logits", "embed", END)
-_MAX_OFFSET = 1000
 
 
 def resolve_nodes(section: syntax.Section | None, scope: Scope) -> tuple[Role, ...]:
@@ -23,11 +21,11 @@ def resolve_nodes(section: syntax.Section | None, scope: Scope) -> tuple[Role, .
     for line in section.lines:
         name = line.name.text
         if name in RESERVED:
-            scope.error("CL208", line.name.span, f"`{name}` has a meaning of its own")
-            continue
+            message = f"`{name}` has a meaning of its own and cannot name a node"
+            scope.error("CL208", line.name.span, message, "choose another name")
         role = _role(line, scope)
         if name in roles:
-            first, _ = scope.source.line_column(roles[name].span.start)
+            first = scope.line_of(roles[name].span)
             message = f"the node `{name}` is defined twice (first in line {first})"
             scope.error("CL202", line.name.span, message, "choose another name or join the lines")
         else:
@@ -36,7 +34,7 @@ def resolve_nodes(section: syntax.Section | None, scope: Scope) -> tuple[Role, .
 
 
 def _role(line: syntax.NodeLine, scope: Scope) -> Role:
-    components: list[Component] = []
+    components: dict[Component, None] = {}
     for word in line.components:
         component = component_of(word, scope)
         if component is None:
@@ -44,8 +42,7 @@ def _role(line: syntax.NodeLine, scope: Scope) -> Role:
         if component in components:
             message = f"{component} is listed twice in `{line.name.text}`"
             scope.error("CL204", word.span, message, "delete one of them")
-        else:
-            components.append(component)
+        components[component] = None
     positions = resolve_positions(line.positions, scope)
     label = line.label.text if line.label else ""
     return Role(line.name.text, tuple(components), positions, label, line.name.span)
@@ -55,7 +52,8 @@ def component_of(word: syntax.Word, scope: Scope) -> Component | None:
     """A component that exists in the model, as far as the model's size is known."""
     component = parse_component(word.text)
     if component is None:
-        scope.error("CL207", word.span, f"`{word.text}` is too large to be a layer and head")
+        message = f"`{word.text}` has more digits than any layer or head"
+        scope.error("CL207", word.span, message, "a head is written `L9.H6`, an MLP `L0.MLP`")
         return None
     problem = problem_with(component, scope.shape)
     if problem:
@@ -68,70 +66,55 @@ def component_of(word: syntax.Word, scope: Scope) -> Component | None:
 def resolve_positions(
     references: Sequence[syntax.PositionRef], scope: Scope
 ) -> tuple[Position, ...]:
-    """Positions without repeats, each checked against every template."""
-    positions: list[Position] = []
-    for reference in references:
-        position = _position(reference, scope)
-        if position is not None and position not in positions:
-            positions.append(position)
-    return tuple(positions)
+    """Positions without repeats, each checked against every template.
+
+    One that does not exist takes the others with it (to the empty tuple, every position), so that
+    its edges are not called misplaced on top of it.
+    """
+    if len(references) > MAX_POSITIONS:
+        message = f"more than {MAX_POSITIONS} positions, the most a node may have"
+        scope.error("CL228", references[MAX_POSITIONS].span, message)
+    found = [_position(reference, scope) for reference in references[:MAX_POSITIONS]]
+    positions = dict.fromkeys(position for position in found if position is not None)
+    return () if None in found else tuple(positions)
 
 
 def _position(reference: syntax.PositionRef, scope: Scope) -> Position | None:
     name, offset = reference.slot.text, reference.offset
-    if not offset.is_integer() or abs(offset) > _MAX_OFFSET:
-        message = f"an offset is a whole number up to {_MAX_OFFSET}"
-        scope.error("CL224", reference.span, message)
+    if not offset.is_integer() or abs(offset) > MAX_OFFSET:
+        message = f"an offset counts tokens: a whole number up to {MAX_OFFSET:,}"
+        scope.error("CL224", reference.span, message, f"such as `{name}+1`")
         return None
     if name == END:
         if offset > 0:
-            scope.error("CL304", reference.span, "there is no token after END")
+            hint = "END is the last token of the prompt; offsets from it are negative"
+            scope.error("CL304", reference.span, "there is no token after END", hint)
             return None
         return Position(END, 1, int(offset)) if offset else AT_END
-    if scope.prompts is None:
+    if scope.places is None or scope.lacks("prompts"):
         return None
-    return _slot_position(reference.slot.span, name, int(offset), scope.prompts, scope)
+    return _slot_position(reference.slot, int(offset), scope.places, scope)
 
 
-def _slot_position(
-    span: Span, name: str, offset: int, prompts: Prompts, scope: Scope
-) -> Position | None:
-    slots = {slot for template in prompts.templates for slot in template.slots}
-    split = split_occurrence(name, slots)
+def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope) -> Position | None:
+    name = word.text
+    split = places.split(name)
     if split is None:
-        known = {END, *slots, *_occurrences(prompts)}
-        message = f"no prompt has a position `{name}`"
-        scope.error("CL304", span, message, did_you_mean(name, known))
+        hint = scope.suggest(name, places.names())
+        scope.error("CL304", word.span, f"no prompt has a position `{name}`", hint)
         return None
     slot, occurrence = split
-    for number, template in enumerate(prompts.templates, 1):
-        count = template.slots.count(slot)
-        if occurrence is None and count > 1:
-            choices = " or ".join(f"`{slot}{n}`" for n in range(1, count + 1))
-            message = f"`{slot}` stands {count} times in template {number}"
-            scope.error("CL304", span, message, f"write {choices}")
-            return None
-        if count < (occurrence or 1):
-            message = f"template {number} has no position `{name}`: {template}"
-            scope.error("CL304", span, message[:300], did_you_mean(name, _occurrences(prompts)))
-            return None
-    return Position(slot, occurrence or 1, offset, name if name != slot else "")
-
-
-def split_occurrence(name: str, slots: set[str]) -> tuple[str, int | None] | None:
-    """`S2` as ("S", 2) when S is a slot; a slot that is itself called `S2` comes first."""
-    if name in slots:
-        return name, None
-    match = re.fullmatch(r"(.*?)([1-9][0-9]{0,3})", name)
-    if match and match[1] in slots:
-        return match[1], int(match[2])
-    return None
-
-
-def _occurrences(prompts: Prompts) -> set[str]:
-    found = {END}
-    for template in prompts.templates:
-        for slot in set(template.slots):
-            count = template.slots.count(slot)
-            found |= {slot} if count == 1 else {f"{slot}{n}" for n in range(1, count + 1)}
-    return found
+    if occurrence is None and places.most[slot] > 1:
+        number, count = places.template_with(slot, 2, places.most[slot])
+        message = f"`{slot}` stands {count} times in template {number}"
+        choices = " or ".join(f"`{slot}{n}`" for n in range(1, min(count, 4) + 1))
+        scope.error("CL304", word.span, message, f"say which: {choices}")
+        return None
+    wanted = occurrence or 1
+    if places.fewest[slot] < wanted:
+        number, count = places.template_with(slot, 0, wanted - 1)
+        times = {0: "does not stand", 1: "stands only once"}.get(count, f"stands {count} times")
+        message = f"no `{name}` in template {number}: `{slot}` {times} there"
+        scope.error("CL304", word.span, message, scope.suggest(name, places.names()))
+        return None
+    return Position(slot, wanted, offset, name if name != slot else "")

@@ -1,224 +1,249 @@
 """The `prompts` block: templates, words, the corruption and the sample."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from circuitlang.circuit.position import END
 from circuitlang.circuit.prompts import FRESH, Prompts, Rule, Template, WordList
-from circuitlang.circuit.resolve.nodes import split_occurrence
+from circuitlang.circuit.resolve.limits import (
+    MAX_RULES,
+    MAX_SAMPLE,
+    MAX_TEMPLATES,
+    MAX_WORD_LISTS,
+)
+from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.resolve.quantities import whole_number
 from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.resolve.templates import resolve_template
 from circuitlang.circuit.words import BUILTIN_WORDS
-from circuitlang.source import Span, did_you_mean
+from circuitlang.source import Span, closest
 from circuitlang.syntax import tree as syntax
 
-_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_SLOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-MAX_SAMPLE = 100_000
-_MAX_TEMPLATE = 4_000
+T = TypeVar("T", syntax.CleanLine, syntax.WordsLine, syntax.CorruptRule)
 
 
 def resolve_prompts(section: syntax.Section | None, scope: Scope) -> Prompts | None:
     """The prompts, or None when there is no usable template."""
     if not isinstance(section, syntax.PromptsSection):
         return None
-    lines = section.lines
-    templates = [t for line in lines if isinstance(line, syntax.CleanLine)
-                 if (t := _template(line.template, scope))]  # fmt: skip
-    if not any(isinstance(line, syntax.CleanLine) for line in lines):
-        scope.error("CL120", section.span, "there is no `clean` template")
-    word_lists = _word_lists([x for x in lines if isinstance(x, syntax.WordsLine)], scope)
+    clean = [line for line in section.lines if isinstance(line, syntax.CleanLine)]
+    seen: dict[str, Span] = {}
+    templates = _templates(_at_most(MAX_TEMPLATES, clean, "templates", scope), seen, scope)
+    if not clean and not scope.lacks("prompts", "clean"):
+        hint = 'write one: `clean "When {IO} and {S} went home, {S} thanked"`'
+        scope.error("CL120", _keyword(section), "the prompts have no `clean` template", hint)
+    words = [line for line in section.lines if isinstance(line, syntax.WordsLine)]
+    word_lists = _word_lists(_at_most(MAX_WORD_LISTS, words, "word lists", scope), scope)
+    sample, seed = _sample([x for x in section.lines if isinstance(x, syntax.SampleLine)], scope)
+    corrupt = _corrupt(section, scope)
     if not templates:
         return None
-    _slots_match(section, templates, word_lists, scope)
-    corrupt = [x for x in lines if isinstance(x, syntax.CorruptLine)]
-    if not corrupt:
-        hint = "say what changes: `corrupt IO = fresh, S1 = fresh, S2 = fresh`"
-        scope.error("CL120", section.span, "there is no `corrupt` line", hint)
-    for extra in corrupt[1:]:
-        scope.error("CL225", extra.span, "`corrupt` stands twice", "put all rules on one line")
-    rules = _rules(corrupt[0], templates, word_lists, scope) if corrupt else ()
-    _enough_words(section, word_lists, rules, templates, scope)
-    sample, seed = _sample([x for x in lines if isinstance(x, syntax.SampleLine)], scope)
+    scope.places = Places(templates)
+    _slots_match(words, seen, word_lists, scope)
+    rules = _rules(corrupt, scope.places, word_lists, scope)
+    _enough_words(word_lists, rules, scope)
     return Prompts(tuple(templates), word_lists, rules, sample, seed)
 
 
-def _template(word: syntax.Word, scope: Scope) -> Template | None:
-    """Texts and slots; `{{` and `}}` stand for braces."""
-    text, texts, slots = word.text, [""], []
-    if len(text) > _MAX_TEMPLATE:
-        scope.error("CL305", word.span, f"a template has at most {_MAX_TEMPLATE:,} characters")
-        return None
-    end, good = 0, True
-    for match in _PART.finditer(text):
-        texts[-1] += text[end : match.start()]
-        end = match.end()
-        slot = match[1]
-        if match[0] in ("{{", "}}"):
-            texts[-1] += match[0][0]
-        elif slot is not None and _SLOT.fullmatch(slot) and slot not in (END, FRESH):
-            slots.append(slot)
-            texts.append("")
+def _keyword(section: syntax.PromptsSection) -> Span:
+    return Span(section.span.start, section.span.start + len("prompts"))
+
+
+def _at_most(most: int, items: Sequence[T], what: str, scope: Scope) -> Sequence[T]:
+    if len(items) > most:
+        scope.error("CL228", items[most].span, f"more than {most} {what}, the most a file may have")
+    return items[:most]
+
+
+def _templates(
+    lines: Sequence[syntax.CleanLine], seen: dict[str, Span], scope: Scope
+) -> list[Template]:
+    templates: dict[str, Template] = {}
+    for line in lines:
+        template = resolve_template(line.template, seen, scope)
+        if template is None:
+            # Its slots and positions are not unknown, they are unread.
+            scope.broken.add("prompts")
+        elif str(template) in templates:
+            first = scope.line_of(templates[str(template)].span)
+            message = f"this template stands twice (first in line {first})"
+            scope.error("CL202", line.template.span, message, "delete one of them")
         else:
-            span = Span(word.span.start + match.start(), word.span.start + match.end())
-            good = False
-            if slot in (END, FRESH):
-                scope.error("CL208", span, f"`{slot}` has a meaning of its own")
-            else:
-                hint = "a slot is a name in braces; a brace itself is written twice"
-                scope.error("CL305", span, f"`{match[0]}` is not a slot", hint)
-    texts[-1] += text[end:]
-    if not text.strip():
-        scope.error("CL305", word.span, "the template is empty")
-        return None
-    if text != text.rstrip():
-        hint = "the answer brings its own space"
-        scope.error("CL305", word.span, "the template ends with a space", hint)
-        return None
-    return Template(tuple(texts), tuple(slots)) if good else None
+            templates[str(template)] = template
+    return list(templates.values())
 
 
-def _word_lists(lines: list[syntax.WordsLine], scope: Scope) -> tuple[WordList, ...]:
-    lists, defined = [], dict[str, Span]()
+def _word_lists(lines: Sequence[syntax.WordsLine], scope: Scope) -> tuple[WordList, ...]:
+    """One list for each line; lines that name the same built-in list share its words."""
+    lists: dict[object, WordList] = {}
+    defined: dict[str, Span] = {}
     for line in lines:
         words = _words(line, scope)
         slots = []
         for slot in line.slots:
             if slot.text in defined:
-                first, _ = scope.source.line_column(defined[slot.text].start)
+                first = scope.line_of(defined[slot.text])
                 message = f"`{slot.text}` has its words already (in line {first})"
-                scope.error("CL309", slot.span, message)
+                scope.error("CL309", slot.span, message, "delete one of them")
             else:
                 defined[slot.text] = slot.span
                 slots.append(slot.text)
-        if slots:
-            name = line.list_name.text if line.list_name else None
-            lists.append(WordList(tuple(slots), words, name))
-    return tuple(lists)
+        name = line.list_name.text if line.list_name else None
+        key = name or line.span
+        earlier = lists[key].slots if key in lists else ()
+        span = lists[key].span if key in lists else line.span
+        lists[key] = WordList((*earlier, *slots), words, name, span)
+    return tuple(words for words in lists.values() if words.slots)
 
 
 def _words(line: syntax.WordsLine, scope: Scope) -> tuple[str, ...]:
     if line.list_name is not None:
         name = line.list_name.text
         if name not in BUILTIN_WORDS:
-            hint = did_you_mean(name, BUILTIN_WORDS)
+            hint = scope.suggest(name, BUILTIN_WORDS)
             scope.error("CL306", line.list_name.span, f"there is no word list `{name}`", hint)
         return BUILTIN_WORDS.get(name, ())
-    words: list[str] = []
+    words: dict[str, None] = {}
     for literal in line.literals:
-        if not literal.text.strip() or literal.text != literal.text.strip():
-            scope.error("CL305", literal.span, "a word neither is empty nor has outer spaces")
-        elif literal.text in words:
-            scope.error("CL202", literal.span, f"the word `{literal.text}` stands twice")
-        else:
-            words.append(literal.text)
+        if not _is_word(literal, scope):
+            continue
+        if literal.text in words:
+            message = f"the word `{literal.text}` stands twice"
+            scope.error("CL202", literal.span, message, "delete one of them")
+        words[literal.text] = None
     return tuple(words)
 
 
+def _is_word(literal: syntax.Word, scope: Scope) -> bool:
+    text = literal.text
+    if text.strip() and text == text.strip():
+        return True
+    if text.strip():
+        message, hint = f'the word "{text}" begins or ends with a space', "delete the space"
+    else:
+        message, hint = "the word is empty", "write a word between the quotes"
+    scope.error("CL305", literal.span, message, hint)
+    return False
+
+
 def _slots_match(
-    section: syntax.PromptsSection,
-    templates: list[Template],
+    lines: Sequence[syntax.WordsLine],
+    seen: dict[str, Span],
     word_lists: tuple[WordList, ...],
     scope: Scope,
 ) -> None:
+    """Every slot has words, every word list has a slot; a misspelling is reported once."""
+    if scope.lacks("prompts"):
+        return
     filled = {slot for words in word_lists for slot in words.slots}
-    used = {slot for template in templates for slot in template.slots}
-    for line in section.lines:
-        if isinstance(line, syntax.CleanLine):
-            for slot in dict.fromkeys(_SLOT.findall(" ".join(re.findall(r"\{([^{}]*)\}",
-                                                                        line.template.text)))):  # fmt: skip
-                if slot in used and slot not in filled:
-                    at = line.template.text.index("{" + slot + "}")
-                    start = line.template.span.start + at
-                    hint = did_you_mean(slot, filled) or f"add a line `{slot} from names`"
-                    span = Span(start, start + len(slot) + 2)
-                    scope.error("CL302", span, f"the slot `{slot}` has no words", hint)
-        elif isinstance(line, syntax.WordsLine):
-            for word in line.slots:
-                if word.text not in used:
-                    message = f"no template has a slot `{word.text}`"
-                    scope.error("CL303", word.span, message, did_you_mean(word.text, used))
+    unfilled = [slot for slot in seen if slot not in filled]
+    unused = {w.text: w for line in lines for w in line.slots if w.text not in seen}
+    for slot in unfilled:
+        meant = closest(slot, unused)
+        hint = f"did you mean `{meant}`?" if meant else f"add a line such as `{slot} from names`"
+        scope.error("CL302", seen[slot], f"the slot `{slot}` has no words", hint)
+        unused.pop(meant or "", None)
+    for slot, word in unused.items():
+        hint = scope.suggest(slot, seen)
+        scope.error("CL303", word.span, f"no template has a slot `{slot}`", hint)
+
+
+def _corrupt(section: syntax.PromptsSection, scope: Scope) -> Sequence[syntax.CorruptRule]:
+    lines = [line for line in section.lines if isinstance(line, syntax.CorruptLine)]
+    if not lines and not scope.lacks("prompts", "corrupt"):
+        hint = "say what changes: `corrupt IO = fresh, S1 = fresh, S2 = fresh`"
+        scope.error("CL120", _keyword(section), "the prompts have no `corrupt` line", hint)
+    for extra in lines[1:]:
+        scope.error("CL225", extra.span, "`corrupt` stands twice", "put all rules on one line")
+    return _at_most(MAX_RULES, lines[0].rules, "rules", scope) if lines else ()
 
 
 def _rules(
-    line: syntax.CorruptLine,
-    templates: list[Template],
+    written: Sequence[syntax.CorruptRule],
+    places: Places,
     word_lists: tuple[WordList, ...],
     scope: Scope,
 ) -> tuple[Rule, ...]:
+    filled = {slot for words in word_lists for slot in words.slots}
     rules: list[Rule] = []
-    touched: dict[tuple[str, int], syntax.CorruptRule] = {}
-    for written in line.rules:
-        rule = _rule(written, templates, word_lists, scope)
+    touched: set[tuple[str, int]] = set()
+    for line in written:
+        rule = _rule(line, places, filled, scope)
         if rule is None:
             continue
-        most = max(template.slots.count(rule.target) for template in templates)
-        places = range(1, most + 1) if rule.occurrence is None else (rule.occurrence,)
-        if any((rule.target, place) in touched for place in places):
-            scope.error("CL225", written.span, f"`{written.target.text}` is changed twice")
+        every = range(1, places.most[rule.target] + 1)
+        changed = {(rule.target, n) for n in ([rule.occurrence] if rule.occurrence else every)}
+        if changed & touched:
+            message = f"`{line.target.text}` is changed twice"
+            scope.error("CL225", line.span, message, "delete one of the rules")
             continue
-        touched.update({(rule.target, place): written for place in places})
+        touched |= changed
         rules.append(rule)
     return tuple(rules)
 
 
 def _rule(
-    written: syntax.CorruptRule,
-    templates: list[Template],
-    word_lists: tuple[WordList, ...],
-    scope: Scope,
+    written: syntax.CorruptRule, places: Places, filled: set[str], scope: Scope
 ) -> Rule | None:
-    slots = {slot for template in templates for slot in template.slots}
     name, value = written.target.text, written.value.text
-    split = split_occurrence(name, slots)
-    if split is None or not all(t.slots.count(split[0]) >= (split[1] or 1) for t in templates):
-        known = slots | {f"{s}{n}" for t in templates for s in slots
-                         for n in range(1, t.slots.count(s) + 1)}  # fmt: skip
-        message = f"not every template has a slot `{name}` to corrupt"
-        scope.error("CL301", written.target.span, message, did_you_mean(name, known))
+    target = _target(written.target, places, scope)
+    if target is None:
         return None
-    slot, occurrence = split
+    slot, occurrence = target
     if written.literal:
-        if not value.strip() or value != value.strip():
-            scope.error("CL305", written.value.span, "a word neither is empty nor has outer spaces")
+        if not _is_word(written.value, scope):
             return None
-        return Rule(slot, occurrence, literal=value)
+        return Rule(slot, occurrence, literal=value, span=written.span)
     if value == FRESH:
-        return Rule(slot, occurrence, fresh=True)
-    if value not in {s for words in word_lists for s in words.slots}:
-        message = f"unknown value `{value}`"
-        hint = did_you_mean(value, {*slots, FRESH}) or "a slot, `fresh` or a quoted word"
-        scope.error("CL301", written.value.span, message, hint)
+        return Rule(slot, occurrence, fresh=True, span=written.span)
+    if value not in filled:
+        if value not in places.slots and not scope.lacks("prompts"):
+            hint = scope.suggest(value, {*filled, FRESH}) or "a slot, `fresh` or a quoted word"
+            scope.error("CL301", written.value.span, f"there is no slot `{value}`", hint)
         return None
     if value == slot:
         message = f"`{name} = {value}` changes nothing: it is {value} already"
         scope.error("CL308", written.span, message, "name another slot, or `fresh`")
         return None
-    return Rule(slot, occurrence, slot=value)
+    return Rule(slot, occurrence, slot=value, span=written.span)
 
 
-def _enough_words(
-    section: syntax.PromptsSection,
-    word_lists: tuple[WordList, ...],
-    rules: Iterable[Rule],
-    templates: list[Template],
-    scope: Scope,
-) -> None:
-    spans = {w.text: x.span for x in section.lines if isinstance(x, syntax.WordsLine)
-             for w in x.slots}  # fmt: skip
+def _target(word: syntax.Word, places: Places, scope: Scope) -> tuple[str, int | None] | None:
+    name = word.text
+    split = places.split(name)
+    if split is not None and places.fewest[split[0]] >= (split[1] or 1):
+        return split
+    if not scope.lacks("prompts"):
+        known = {*places.names(), *(s for s in places.slots if places.fewest[s])} - {"END"}
+        message = (
+            f"not every template has a slot `{name}`"
+            if split
+            else (f"no template has a slot `{name}`")
+        )
+        scope.error("CL301", word.span, message, scope.suggest(name, known))
+    return None
+
+
+def _enough_words(word_lists: tuple[WordList, ...], rules: Iterable[Rule], scope: Scope) -> None:
+    """Slots that share a list differ, and fresh words avoid every other word of the pair."""
+    fresh = [0] * len(word_lists)
+    owner = {slot: i for i, words in enumerate(word_lists) for slot in words.slots}
     rules = tuple(rules)
-    for words in word_lists:
-        if not words.words:
-            continue
-        fresh = sum(rule.fresh and rule.target in words.slots for rule in rules)
-        # Fresh words avoid every word of the prompt and each other.
-        others = [r.literal for r in rules if r.literal in words.words]
-        shared = [s for other in word_lists if other is not words and fresh
-                  and set(other.words) & set(words.words) for s in other.slots]  # fmt: skip
-        needed = len(words.slots) + fresh + len(others) + len(shared)
-        if len(words.words) < needed:
-            message = f"{len(words.words)} words, but a prompt pair needs {needed} different ones"
-            scope.error("CL307", spans[words.slots[0]], message, "give the list more words")
+    for rule in rules:
+        if rule.fresh and rule.target in owner:
+            fresh[owner[rule.target]] += 1
+    sets = [frozenset(words.words) for words in word_lists]
+    literals = {rule.literal for rule in rules if rule.literal is not None}
+    for i, words in enumerate(word_lists):
+        needed = len(words.slots)
+        if fresh[i]:
+            needed += fresh[i] + len(literals & sets[i])
+            for j, other in enumerate(word_lists):
+                if j != i:
+                    needed += min(len(other.slots) + fresh[j], len(sets[i] & sets[j]))
+        if words.words and len(words.words) < needed:
+            have = "1 word" if len(words.words) == 1 else f"{len(words.words)} words"
+            message = f"{have}, but a prompt pair may need {needed} different ones"
+            scope.error("CL307", words.span, message, "give the list more words")
 
 
 def _sample(lines: list[syntax.SampleLine], scope: Scope) -> tuple[int, int]:

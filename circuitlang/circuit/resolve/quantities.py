@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from circuitlang.circuit.bound import Bound, Unit
 from circuitlang.circuit.resolve.scope import Scope
-from circuitlang.source import Span, did_you_mean
+from circuitlang.source import Span
 from circuitlang.syntax.tree import BoundClause, ByClause, Clause, Quantity, Word
 
 _UNITS = {"%": Unit.FRACTION, "": Unit.FRACTION, "logits": Unit.LOGITS}
@@ -24,8 +24,10 @@ def resolve_bound(
         scope.error("CL221", extra.span, "a claim has one bound", "delete one of them")
     smallest = scope.settings.minimum_effect
     if not bounds:
-        return Bound(-smallest, smallest, is_default=True) if absent else Bound(
-            smallest, None, is_default=True
+        return (
+            Bound(-smallest, smallest, is_default=True)
+            if absent
+            else Bound(smallest, None, is_default=True)
         )
     clause = bounds[0]
     if absent != (clause.kind == "within"):
@@ -54,11 +56,13 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
         return Bound(None, numbers[0], unit)
     if clause.kind == "within":
         if numbers[0] <= 0:
-            scope.error("CL222", clause.span, "absence needs a margin above zero")
+            scope.error(
+                "CL222", clause.span, "absence needs a margin above zero", "such as `within 2%`"
+            )
             return None
         return Bound(-numbers[0], numbers[0], unit)
     if numbers[0] >= numbers[1]:
-        scope.error("CL222", clause.span, "the range is empty: its first end is not below its second")
+        scope.error("CL222", clause.span, "the first end of a range lies below the second")
         return None
     return Bound(numbers[0], numbers[1], unit)
 
@@ -66,7 +70,7 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
 def _bound_value(quantity: Quantity, scope: Scope) -> tuple[float, Unit] | None:
     unit = _UNITS.get(quantity.unit)
     if unit is None:
-        hint = did_you_mean(quantity.unit, ["logits"]) or "units are `%` and `logits`"
+        hint = scope.suggest(quantity.unit, ["logits"]) or "units are `%` and `logits`"
         scope.error("CL223", quantity.span, f"unknown unit `{quantity.unit}`", hint)
         return None
     value = quantity.value / 100 if quantity.unit == "%" else quantity.value
@@ -92,14 +96,12 @@ def choice(word: Word, known: Sequence[str], scope: Scope) -> str | None:
     """A word that must be one of a few."""
     if word.text in known:
         return word.text
-    hint = did_you_mean(word.text, known)
+    hint = scope.suggest(word.text, known)
     scope.error("CL220", word.span, f"unknown word `{word.text}`", hint)
     return None
 
 
-def whole_number(
-    quantity: Quantity, low: int, high: int, what: str, scope: Scope
-) -> int | None:
+def whole_number(quantity: Quantity, low: int, high: int, what: str, scope: Scope) -> int | None:
     """An integer in [low, high]; anything else is CL224."""
     if quantity.unit == "" and low <= quantity.value <= high and quantity.value.is_integer():
         return int(quantity.value)

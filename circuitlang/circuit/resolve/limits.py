@@ -1,0 +1,14 @@
+"""How big a file may be; far above what a person writes, and small enough to answer at once."""
+
+MAX_TEMPLATES = 100
+MAX_TEMPLATE_LENGTH = 4_000
+MAX_TEMPLATE_SLOTS = 100
+MAX_WORD_LISTS = 100
+MAX_RULES = 200
+MAX_SAMPLE = 100_000
+MAX_POSITIONS = 20
+MAX_OFFSET = 1_000
+MAX_PAIRS = 500_000
+"""Pairs of a sender and a receiver, over all edges."""
+MAX_CLAIMS = 25_000
+"""Edges and claims, `each` written out."""

@@ -1,0 +1,62 @@
+"""Where the slots of the templates stand, counted once for a whole file."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+from circuitlang.circuit.position import END, Position
+from circuitlang.circuit.prompts import Template
+
+_OCCURRENCE = re.compile(r"(.+?)([1-9][0-9]{0,3})")
+
+
+class Places:
+    """Answers what a name such as `S2` means in templates that need not be alike."""
+
+    def __init__(self, templates: Sequence[Template]) -> None:
+        self.templates = tuple(templates)
+        self._counts = [Counter(template.slots) for template in templates]
+        self.slots = frozenset(slot for counts in self._counts for slot in counts)
+        self.fewest = {slot: min(c[slot] for c in self._counts) for slot in self.slots}
+        self.most = {slot: max(c[slot] for c in self._counts) for slot in self.slots}
+        # One file asks for the same few positions again and again.
+        self._order = cache(self._find_order)
+
+    def split(self, name: str) -> tuple[str, int | None] | None:
+        """`S2` as ("S", 2) when S is a slot; a slot that is itself called `S2` comes first."""
+        if name in self.slots:
+            return name, None
+        match = _OCCURRENCE.fullmatch(name)
+        if match and match[1] in self.slots:
+            return match[1], int(match[2])
+        return None
+
+    def names(self) -> set[str]:
+        """Every name that stands for one position of each template."""
+        found = {END}
+        for slot in self.slots:
+            numbered = {f"{slot}{n}" for n in range(1, self.fewest[slot] + 1)}
+            found |= {slot} if self.fewest[slot] == self.most[slot] == 1 else numbered
+        return found
+
+    def template_with(self, slot: str, least: int, most: int) -> tuple[int, int]:
+        """Number (from 1) of the first template that has the slot so often, and how often."""
+        for number, counts in enumerate(self._counts, 1):
+            if least <= counts[slot] <= most:
+                return number, counts[slot]
+        raise LookupError(slot)
+
+    def earliest(self, positions: tuple[Position, ...]) -> tuple[int, ...]:
+        """Place of the first of these positions in each template."""
+        orders = [self._order(p.slot, p.occurrence) for p in positions]
+        return tuple(map(min, zip(*orders, strict=True)))
+
+    def latest(self, positions: tuple[Position, ...]) -> tuple[int, ...]:
+        """Place of the last of these positions in each template."""
+        orders = [self._order(p.slot, p.occurrence) for p in positions]
+        return tuple(map(max, zip(*orders, strict=True)))
+
+    def _find_order(self, slot: str, occurrence: int) -> tuple[int, ...]:
+        orders = (t.order_of(Position(slot, occurrence)) for t in self.templates)
+        return tuple(order[0] if order else 0 for order in orders)

@@ -1,0 +1,56 @@
+"""`circuitlang draw`."""
+
+import sys
+from pathlib import Path
+
+from circuitlang.cli.session import Session, fail, print_out
+from circuitlang.report.exit_code import ExitCode
+
+FORMATS = ("dot", "svg", "png")
+
+
+def draw_file(
+    session: Session, output: Path | None, kind: str | None, report_path: Path | None
+) -> ExitCode:
+    """Draw a circuit; without an output the DOT or SVG text goes to stdout."""
+    from circuitlang.draw import DrawingError, render, render_dot
+    from circuitlang.report import Report
+
+    kind = kind or (output.suffix.lstrip(".").lower() if output else "dot")
+    if kind not in FORMATS:
+        fail(f"cannot draw `{kind}`: the formats are {', '.join(FORMATS)}")
+        return ExitCode.USAGE
+    try:
+        text = report_path.read_text(encoding="utf-8") if report_path else None
+        report = Report.model_validate_json(text) if text is not None else None
+        dot = render_dot(session.circuit, report)
+    except OSError as error:
+        fail(f"cannot read {report_path}: {error.strerror}")
+        return ExitCode.USAGE
+    except ValueError as error:
+        fail(f"{report_path} does not fit {session.path}: {' '.join(str(error).split())[:200]}")
+        return ExitCode.USAGE
+    try:
+        data = dot.encode() if kind == "dot" else render(dot, kind)
+    except DrawingError as error:
+        fail(str(error))
+        return ExitCode.NOT_RUN
+    return _write(data, output, kind)
+
+
+def _write(data: bytes, output: Path | None, kind: str) -> ExitCode:
+    if output is None:
+        if kind == "png":
+            if sys.stdout.isatty():
+                fail("a PNG does not go to a terminal; add `-o circuit.png`")
+                return ExitCode.USAGE
+            sys.stdout.buffer.write(data)
+        else:
+            print_out(data.decode())
+        return ExitCode.PASSED
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        fail(f"cannot write {output}: {error.strerror}")
+        return ExitCode.USAGE
+    return ExitCode.PASSED

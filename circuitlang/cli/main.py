@@ -1,0 +1,170 @@
+"""Commands of `circuitlang`; each is a few lines over the packages that do the work."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from circuitlang import __version__
+from circuitlang.cli.session import Session, fail, print_out
+from circuitlang.report.exit_code import ExitCode
+
+app = typer.Typer(
+    help="Write a transformer-circuit hypothesis as text; test every edge of it by path patching.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Models that can be had without the hub.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+FileArgument = Annotated[Path, typer.Argument(help="A .circuit file.", show_default=False)]
+FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit files.")]
+
+
+class DrawingFormat(StrEnum):
+    """What `draw` writes."""
+
+    DOT = "dot"
+    SVG = "svg"
+    PNG = "png"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print_out(f"circuitlang {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def check(
+    files: FilesArgument,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Also tokenise the prompts (needs the tokenizer).")
+    ] = False,
+) -> None:
+    """Parse and check files without running anything."""
+    from circuitlang.cli.checking import check_files
+
+    raise typer.Exit(check_files(files, tokens=tokens))
+
+
+@app.command()
+def fmt(
+    files: FilesArgument,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 if a file would change.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Change nothing; show the changes.")] = False,
+) -> None:
+    """Lay files out in the one true layout."""
+    from circuitlang.cli.formatting import format_files
+
+    raise typer.Exit(format_files(files, check=check, diff=diff))
+
+
+@app.command()
+def plan(file: FileArgument) -> None:
+    """Show what a run would measure, without a model."""
+    from circuitlang.cli.planning import show_plan
+
+    raise typer.Exit(show_plan(Session.open(file)))
+
+
+@app.command()
+def run(
+    file: FileArgument,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report as JSON.")
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="Also save the measurements.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a file's experiments and judge its claims."""
+    from circuitlang.cli.running import RunOptions, run_file
+
+    options = RunOptions(json, evidence, device, batch, threads, verbose, quiet)
+    raise typer.Exit(run_file(Session.open(file), options))
+
+
+@app.command()
+def judge(
+    file: FileArgument,
+    evidence: Annotated[Path, typer.Argument(help="Measurements that `run --evidence` saved.")],
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report as JSON.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
+) -> None:
+    """Judge saved measurements again, with the file's bounds as they are now; no model is needed."""
+    from circuitlang.cli.running import judge_file
+
+    raise typer.Exit(judge_file(Session.open(file), evidence, json, verbose))
+
+
+@app.command()
+def draw(
+    file: FileArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; the suffix tells the format.")
+    ] = None,
+    format: Annotated[
+        DrawingFormat | None, typer.Option("--format", "-f", help="dot, svg or png.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="A JSON report: widths and colours by verdict.")
+    ] = None,
+) -> None:
+    """Draw a circuit as DOT, SVG or PNG."""
+    from circuitlang.cli.drawing import draw_file
+
+    kind = format.value if format else None
+    raise typer.Exit(draw_file(Session.open(file), output, kind, report))
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the built-in models and those that `models get` brings."""
+    from circuitlang.cli.obtaining import list_models
+
+    raise typer.Exit(list_models())
+
+
+@models_app.command("get")
+def models_get(name: Annotated[str, typer.Argument(help="A name that `models list` shows.")]) -> None:
+    """Bring a model into the cache."""
+    from circuitlang.cli.obtaining import get_model
+
+    raise typer.Exit(get_model(name))
+
+
+def main() -> None:
+    """Entry point of the command `circuitlang`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        fail("interrupted")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe has gone; Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.PASSED)

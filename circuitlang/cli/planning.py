@@ -1,0 +1,45 @@
+"""`circuitlang plan`."""
+
+from circuitlang.circuit import show_positions
+from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
+from circuitlang.plan import AblateNodes, Intervention, PatchEdge, check_design, compile_plan
+from circuitlang.report.exit_code import ExitCode
+
+
+def show_plan(session: Session) -> ExitCode:
+    """List the experiments of a file and what they cost; refuse a design that cannot pass."""
+    problems = check_design(session.circuit)
+    if problems:
+        show_diagnostics(session.source, problems)
+    plan = compile_plan(session.circuit)
+    circuit = plan.circuit
+    lines = [
+        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(plan.experiments)} experiments, "
+        f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
+        f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, self-checks "
+        "not counted",
+        "",
+    ]
+    for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
+        lines.append(claim.text)
+        for use, name in need.experiments:
+            experiment = next(e for e in plan.experiments if e.id == name)
+            passes = experiment.forward_passes
+            what = _in_words(experiment.intervention)
+            lines.append(f"  {name}  {use}: {what} ({passes} pass{'es' if passes > 1 else ''})")
+    print_out("\n".join(lines) + "\n")
+    return ExitCode.USAGE if has_errors(problems) else ExitCode.PASSED
+
+
+def _in_words(intervention: Intervention) -> str:
+    match intervention:
+        case PatchEdge():
+            kind = "through MLPs" if intervention.through_mlps else "direct"
+            pairs = f"{len(intervention.senders)} senders, {len(intervention.receivers)} receivers"
+            place = show_positions(intervention.positions)
+            return f"{kind} edge, {intervention.direction} at {place}, {pairs}"
+        case AblateNodes():
+            place = show_positions(intervention.positions)
+            return f"{intervention.reference} ablation of {len(intervention.components)} at {place}"
+        case _:
+            return f"{len(intervention.kept)} components kept, {intervention.reference} ablation"

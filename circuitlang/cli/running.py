@@ -1,0 +1,179 @@
+"""`circuitlang run` and `circuitlang judge`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from circuitlang.circuit import check_components
+from circuitlang.cli.session import Session, fail, has_errors, print_out, show_diagnostics
+from circuitlang.evidence import Evidence, load_evidence, save_evidence
+from circuitlang.evidence.store import write_whole
+from circuitlang.plan import Plan, check_design, compile_plan
+from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of `run`."""
+
+    json: Path | None
+    evidence: Path | None
+    device: str
+    batch: int
+    threads: int | None
+    verbose: bool
+    quiet: bool
+
+
+def run_file(session: Session, options: RunOptions) -> ExitCode:
+    """Load the model, measure, judge and report."""
+    problems = check_design(session.circuit)
+    if problems:
+        show_diagnostics(session.source, problems)
+        return ExitCode.USAGE
+    for path in (options.json, options.evidence):
+        if path is not None and not _writable(path):
+            return ExitCode.USAGE
+    from circuitlang.engine.errors import RunError
+
+    try:
+        return _run(session, options)
+    except RunError as error:
+        fail(str(error))
+        return ExitCode.NOT_RUN
+
+
+def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -> ExitCode:
+    """Judge saved evidence with the file's present bounds."""
+    try:
+        evidence = load_evidence(path)
+    except OSError as error:
+        fail(f"cannot read {path}: {error.strerror}")
+        return ExitCode.USAGE
+    except ValueError:
+        fail(f"{path} is not evidence that `circuitlang run --evidence` saved")
+        return ExitCode.USAGE
+    plan = compile_plan(session.circuit)
+    missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
+    if (missing and evidence.complete) or evidence.circuit != session.circuit.name:
+        fail(
+            f"{path} belongs to another hypothesis: it has no measurement for "
+            f"{len(missing)} of {len(plan.experiments)} experiments"
+        )
+        return ExitCode.USAGE
+    return _report(session, plan, evidence, json, verbose)
+
+
+def _run(session: Session, options: RunOptions) -> ExitCode:
+    from circuitlang.engine.loading import load_transformer, require_run_extra
+    from circuitlang.engine.tokens import tokenize
+
+    require_run_extra()
+    with _status(options, f"loading {session.circuit.model}"):
+        model = load_transformer(session.circuit.model, options.device)
+    shape = model.transformer.shape
+    circuit = replace(session.circuit, shape=shape)
+    diagnostics = check_components(circuit, shape)
+    pairs, tokens, found = tokenize(circuit, model.tokenizer)
+    diagnostics = (*diagnostics, *found)
+    if has_errors(diagnostics):
+        show_diagnostics(session.source, diagnostics)
+        return ExitCode.USAGE
+    from circuitlang.engine.measurement import measure, use_threads
+
+    use_threads(options.threads)
+    plan = compile_plan(circuit)
+    with _progress(options) as progress:
+        evidence = measure(plan, model, pairs, tokens, batch_size=options.batch, progress=progress)
+    if options.evidence is not None:
+        save_evidence(evidence, options.evidence)
+    return _report(session, plan, evidence, options.json, options.verbose)
+
+
+def _report(
+    session: Session, plan: Plan, evidence: Evidence, json: Path | None, verbose: bool
+) -> ExitCode:
+    from circuitlang.verdict import judge
+
+    report = judge(plan, evidence, session.source)
+    print_out(_rendered(report, verbose))
+    if json is not None:
+        write_whole(json, render_json(report))
+    return exit_code(report)
+
+
+def _rendered(report: Report, verbose: bool) -> str:
+    from rich.console import Console
+
+    console = Console()
+    forced, refused = os.environ.get("FORCE_COLOR"), os.environ.get("NO_COLOR")
+    color = bool(forced) or (sys.stdout.isatty() and not refused)
+    ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
+    width = max(60, min(console.width, 120)) if sys.stdout.isatty() else 100
+    return render_terminal(
+        report, width=width, color=color, ascii_only=ascii_only, verbose=verbose
+    )
+
+
+def _writable(path: Path) -> bool:
+    """Whether a file can be written, asked before hours of work rather than after."""
+    if path.is_dir():
+        fail(f"cannot write {path}: it is a folder")
+        return False
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        fail(f"cannot write {path}: the folder {path.parent} is missing or not writable")
+        return False
+    return True
+
+
+@contextmanager
+def _status(options: RunOptions, text: str) -> Iterator[None]:
+    if options.quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(text)):
+        yield
+
+
+@contextmanager
+def _progress(options: RunOptions) -> Iterator[Progress | None]:
+    """A bar on a terminal, a line every tenth part elsewhere, nothing when quiet."""
+    if options.quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (*Bar.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("measuring", total=None)
+
+            def advance(done: int, total: int, what: str) -> None:
+                bar.update(task, completed=done, total=total, description=what)
+
+            yield advance
+    else:
+        yield _tenths()
+
+
+def _tenths() -> Progress:
+    from circuitlang.cli.session import print_err
+
+    said = 0
+
+    def advance(done: int, total: int, what: str) -> None:
+        nonlocal said
+        if done * 10 // total > said:
+            said = done * 10 // total
+            print_err(f"measuring: {said * 10}%\n")
+
+    return advance

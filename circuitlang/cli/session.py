@@ -1,0 +1,78 @@
+"""What every command starts with: a file read, parsed and resolved, its diagnostics shown."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from circuitlang.circuit import Circuit, resolve
+from circuitlang.report.exit_code import ExitCode
+from circuitlang.source import (
+    Diagnostic,
+    Severity,
+    SourceText,
+    load_source,
+    render_diagnostics,
+)
+from circuitlang.syntax import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A file that resolved without an error."""
+
+    path: Path
+    source: SourceText
+    circuit: Circuit
+
+    @classmethod
+    def open(cls, path: Path) -> "Session":
+        """Load and resolve a file; print its diagnostics and exit with USAGE on an error."""
+        source, circuit, diagnostics = examine(path)
+        show_diagnostics(source, diagnostics)
+        if circuit is None:
+            raise typer.Exit(ExitCode.USAGE)
+        return cls(path, source, circuit)
+
+
+def examine(path: Path) -> tuple[SourceText, Circuit | None, tuple[Diagnostic, ...]]:
+    """Source, circuit (None on any error) and all diagnostics of a file."""
+    source, problems = load_source(path)
+    if problems:
+        return source, None, problems
+    document, syntax_errors = parse(source)
+    circuit, diagnostics = resolve(document, source)
+    return source, (None if syntax_errors else circuit), (*syntax_errors, *diagnostics)
+
+
+def show_diagnostics(source: SourceText, diagnostics: tuple[Diagnostic, ...]) -> None:
+    """Print diagnostics on stderr; nothing when there are none."""
+    if diagnostics:
+        print_err(render_diagnostics(diagnostics, source))
+
+
+def has_errors(diagnostics: tuple[Diagnostic, ...]) -> bool:
+    """Whether any diagnostic is more than a warning."""
+    return any(d.severity is Severity.ERROR for d in diagnostics)
+
+
+def print_out(text: str) -> None:
+    """Write to stdout as it is; characters that the terminal cannot show become `?`."""
+    _print(text, sys.stdout)
+
+
+def print_err(text: str) -> None:
+    """Write to stderr as it is."""
+    _print(text, sys.stderr)
+
+
+def fail(message: str) -> None:
+    """One line on stderr that says what went wrong."""
+    print_err(f"circuitlang: {message}\n")
+
+
+def _print(text: str, stream: object) -> None:
+    safe = "".join(c for c in text if c in "\n\t" or c == "\x1b" or c.isprintable())
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(safe.encode(encoding, "replace").decode(encoding), end="", file=stream)  # type: ignore[call-overload]  # noqa: T201

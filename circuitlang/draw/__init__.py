@@ -1,0 +1,6 @@
+"""A circuit, with its verdicts where there are any, as DOT, SVG or PNG."""
+
+from circuitlang.draw.dot import render_dot
+from circuitlang.draw.renderer import DrawingError, render
+
+__all__ = ["DrawingError", "render", "render_dot"]

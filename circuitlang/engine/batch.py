@@ -1,0 +1,70 @@
+"""Prompt pairs as tensors: batches of one length, so that nothing is ever padded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import END, Position
+from circuitlang.engine.tokens import TokenizedPair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Prompt pairs of equal length.
+
+    ``rows`` are the prompts' indices in the file's order; ``clean`` and ``corrupt`` are token ids
+    ``[prompt, pos]``; ``answers`` holds answer and distractor ids ``[prompt, 2]``.
+    """
+
+    rows: tuple[int, ...]
+    pairs: tuple[TokenizedPair, ...]
+    clean: Tensor
+    corrupt: Tensor
+    answers: Tensor
+
+    @property
+    def templates(self) -> tuple[int, ...]:
+        """Template number of each prompt."""
+        return tuple(pair.template for pair in self.pairs)
+
+    def mask(self, positions: Sequence[Position]) -> Tensor:
+        """Boolean ``[prompt, pos]``: true at the positions, everywhere for none."""
+        if not positions:
+            return torch.ones_like(self.clean, dtype=torch.bool)
+        mask = torch.zeros_like(self.clean, dtype=torch.bool)
+        last = self.clean.shape[1] - 1
+        for row, pair in enumerate(self.pairs):
+            for position in positions:
+                mask[row, last if position == Position(END) else pair.positions[position]] = True
+        return mask
+
+    def metric(self, logits: Tensor) -> Tensor:
+        """Logit of the answer minus logit of the distractor, ``[prompt]``, in float64."""
+        chosen = logits.double().gather(1, self.answers)
+        return chosen[:, 0] - chosen[:, 1]
+
+    def answered(self, logits: Tensor) -> Tensor:
+        """Whether the answer is the most likely of all tokens, boolean ``[prompt]``."""
+        return logits.argmax(dim=1) == self.answers[:, 0]
+
+
+def batches(
+    pairs: Sequence[TokenizedPair], size: int, device: torch.device
+) -> Iterator[Batch]:
+    """Batches of at most ``size`` prompts, each of one length; order is that of the file."""
+    lengths: dict[int, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        lengths.setdefault(len(pair.clean), []).append(index)
+    for indices in lengths.values():
+        for start in range(0, len(indices), size):
+            rows = tuple(indices[start : start + size])
+            chosen = tuple(pairs[row] for row in rows)
+            yield Batch(
+                rows,
+                chosen,
+                torch.tensor([pair.clean for pair in chosen], device=device),
+                torch.tensor([pair.corrupt for pair in chosen], device=device),
+                torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
+            )

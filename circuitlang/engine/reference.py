@@ -1,0 +1,205 @@
+"""The reference engine: every experiment straight from its definition, one at a time.
+
+Slow on purpose: whole forward passes, nothing shared between experiments but the two worlds. It
+stays as the truth that a faster engine is held against. Each pass is a `Transformer.run`, so
+replacing a receiver's input needs no state: a pass reads inputs, plain arithmetic makes the new
+slot value, and the next pass writes it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import (
+    MLP,
+    Ablation,
+    Component,
+    Direction,
+    Head,
+    Logits,
+    Receiver,
+    can_feed,
+)
+from circuitlang.engine.batch import Batch
+from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.site import Kind, Site, Write
+from circuitlang.engine.transformer import Transformer
+from circuitlang.engine.world import World, final_site, output_site, run_world, written_by
+from circuitlang.plan import AblateNodes, Intervention, PatchEdge, RunCircuitAlone
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worlds:
+    """A batch with its two undisturbed runs."""
+
+    batch: Batch
+    clean: World
+    corrupt: World
+
+
+class ReferenceEngine:
+    """Runs one intervention on one batch.
+
+    Assumes blocks in which heads and MLPs write to the residual stream as they are; the
+    self-checks refuse models whose writes do not add up (post-norm families).
+    """
+
+    name = "reference"
+
+    def __init__(self, model: Transformer, means: MeanOutputs | None = None) -> None:
+        self.model = model
+        self.means = means
+
+    def worlds(self, batch: Batch) -> Worlds:
+        """The clean and the corrupt run."""
+        return Worlds(
+            batch, run_world(self.model, batch.clean), run_world(self.model, batch.corrupt)
+        )
+
+    def logits(self, intervention: Intervention, worlds: Worlds) -> Tensor:
+        """Logits at END of the patched world, ``[prompt, vocab]``."""
+        match intervention:
+            case PatchEdge(through_mlps=True):
+                return self._path_through_mlps(intervention, worlds)
+            case PatchEdge():
+                return self._direct_edge(intervention, worlds)
+            case AblateNodes():
+                return self._ablate(intervention, worlds)
+            case RunCircuitAlone():
+                return self._circuit_alone(intervention, worlds)
+
+    def _base_and_source(self, edge: PatchEdge, worlds: Worlds) -> tuple[World, World]:
+        if edge.direction is Direction.NOISING:
+            return worlds.clean, worlds.corrupt
+        return worlds.corrupt, worlds.clean
+
+    def _direct_edge(self, edge: PatchEdge, worlds: Worlds) -> Tensor:
+        """Direct edges (ACDC, auto-circuit): in_r + sum over s of (out_s(source) - out_s(current)).
+
+        Receivers are entered in the order in which they compute, so that ``current`` has every
+        earlier receiver's change in it.
+        """
+        base, source = self._base_and_source(edge, worlds)
+        mask = worlds.batch.mask(edge.positions)
+        writes: list[Write] = []
+        for receivers in in_order(edge.receivers):
+            site = self._input_site(receivers[0])
+            senders = [s for s in edge.senders if self._feeds(s, receivers[0])]
+            reads = (site, *(output_site(sender) for sender in senders))
+            current = self.model.run(base.tokens, reads, writes)
+            change = torch.zeros_like(current[site])
+            for sender in senders:
+                change += written_by(self.model, sender, source.activations)
+                change -= written_by(self.model, sender, current)
+            residual = torch.where(mask[..., None], current[site] + change, current[site])
+            if isinstance(receivers[0].component, Logits):
+                return self.model.read_out(residual)
+            writes += [self._enter(receiver, residual, mask) for receiver in receivers]
+        return self.model.run(base.tokens, (), writes).logits
+
+    def _path_through_mlps(self, edge: PatchEdge, worlds: Worlds) -> Tensor:
+        """Path patching of Wang et al. 2022 (section 3.1 and appendix B), passes C and D.
+
+        C: base world, senders from the source world at the positions, every other head frozen,
+        MLPs recomputed; the receivers' inputs are recorded. D: base world with only those inputs
+        replaced, at the same positions. For logits, D is C.
+        """
+        base, source = self._base_and_source(edge, worlds)
+        mask = worlds.batch.mask(edge.positions)
+        frozen = self.frozen_heads(base)
+        sent = [self._send(sender, source, mask) for sender in edge.senders]
+        into_logits = any(isinstance(r.component, Logits) for r in edge.receivers)
+        sites = () if into_logits else {self._input_site(r): None for r in edge.receivers}
+        inputs = self.model.run(base.tokens, tuple(sites), (*frozen, *sent))
+        if into_logits:
+            return inputs.logits
+        writes = [self._enter(r, inputs[self._input_site(r)], mask) for r in edge.receivers]
+        return self.model.run(base.tokens, (), writes).logits
+
+    def frozen_heads(self, base: World) -> list[Write]:
+        """Writes that hold every head at its output in a world."""
+        layers = range(self.model.shape.layers)
+        return [Write(Site(Kind.Z, layer), base.z(layer)) for layer in layers]
+
+    def _send(self, sender: Component, source: World, mask: Tensor) -> Write:
+        site = output_site(sender)
+        value = source.activations[site]
+        if isinstance(sender, MLP):
+            return Write(site, value, mask)
+        return Write(site, value[:, :, sender.head], mask, sender.head)
+
+    def _enter(self, receiver: Receiver, residual: Tensor, mask: Tensor) -> Write:
+        """The write that gives a receiver a new input (before its norm) at the masked positions."""
+        component = receiver.component
+        if isinstance(component, MLP):
+            value = self.model.mlp(component.layer, residual)
+            return Write(Site(Kind.MLP_OUT, component.layer), value, mask)
+        if not isinstance(component, Head) or receiver.slot is None:
+            raise TypeError(f"{receiver} is not entered by a write")
+        slots = self.model.project(component.layer, receiver.slot, residual)
+        # Under grouped-query attention a K or V slot belongs to the group of query heads.
+        index = component.head * slots.shape[2] // self.model.shape.heads
+        site = self.model.slot_site(component.layer, receiver.slot)
+        return Write(site, slots[:, :, index], mask, index)
+
+    def _input_site(self, receiver: Receiver) -> Site:
+        component = receiver.component
+        if isinstance(component, Logits):
+            return final_site(self.model)
+        return self.model.input_site(component.layer, mlp=isinstance(component, MLP))
+
+    def _feeds(self, sender: Component, receiver: Receiver) -> bool:
+        return can_feed(sender, receiver, parallel=self.model.shape.parallel)
+
+    def _ablate(self, ablation: AblateNodes, worlds: Worlds) -> Tensor:
+        mask = worlds.batch.mask(ablation.positions)
+        writes = []
+        for component in ablation.components:
+            value = self._replacement(component, ablation.reference, worlds)
+            head = component.head if isinstance(component, Head) else None
+            writes.append(Write(output_site(component), value, mask, head))
+        return self.model.run(worlds.clean.tokens, (), writes).logits
+
+    def _circuit_alone(self, run: RunCircuitAlone, worlds: Worlds) -> Tensor:
+        shape = self.model.shape
+        heads = [Head(x, h) for x in range(shape.layers) for h in range(shape.heads)]
+        mlps = [] if run.keep_mlps or not shape.mlps else [MLP(x) for x in range(shape.layers)]
+        writes = []
+        for component in (*heads, *mlps):
+            mask = torch.ones_like(worlds.clean.tokens, dtype=torch.bool)
+            for kept in run.kept:
+                if kept.component == component:
+                    mask &= ~worlds.batch.mask(kept.positions)
+            value = self._replacement(component, run.reference, worlds)
+            head = component.head if isinstance(component, Head) else None
+            writes.append(Write(output_site(component), value, mask, head))
+        return self.model.run(worlds.clean.tokens, (), writes).logits
+
+    def _replacement(
+        self, component: Component, reference: Ablation, worlds: Worlds
+    ) -> Tensor:
+        """What stands in for an ablated output: ``[prompt, pos, d_head or d_model]``."""
+        site = output_site(component)
+        corrupt = worlds.corrupt.activations[site]
+        match reference:
+            case Ablation.ZERO:
+                value = torch.zeros_like(corrupt)
+            case Ablation.RESAMPLE:
+                value = corrupt
+            case Ablation.MEAN:
+                if self.means is None:
+                    raise ValueError("a mean ablation needs the means of the corrupt prompts")
+                value = self.means.rows(site, worlds.batch)
+        return value[:, :, component.head] if isinstance(component, Head) else value
+
+
+def in_order(receivers: Sequence[Receiver]) -> list[list[Receiver]]:
+    """Receivers grouped by the residual stream they read, in the order in which they compute."""
+    groups: dict[tuple[float, int], list[Receiver]] = {}
+    for receiver in receivers:
+        component = receiver.component
+        layer = float("inf") if isinstance(component, Logits) else float(component.layer)
+        groups.setdefault((layer, int(isinstance(component, MLP))), []).append(receiver)
+    return [groups[key] for key in sorted(groups)]

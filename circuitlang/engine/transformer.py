@@ -1,0 +1,198 @@
+"""A model behind the few operations that path patching needs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import Slot
+from circuitlang.engine.errors import HookError
+from circuitlang.engine.site import Kind, Site, Write
+from circuitlang.models import ModelShape
+
+_KIND_OF_SLOT = {Slot.Q: Kind.Q, Slot.K: Kind.K, Slot.V: Kind.V}
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """What one forward pass gave: the sites that were asked for, and the logits at END.
+
+    Shapes: sites as in :class:`Kind`; ``logits`` is ``[prompt, vocab]``.
+    """
+
+    sites: Mapping[Site, Tensor]
+    logits: Tensor
+
+    def __getitem__(self, site: Site) -> Tensor:
+        return self.sites[site]
+
+
+class Transformer:
+    """A TransformerBridge with closed signatures.
+
+    Every hook is attached for one pass, must fire exactly once in it, must keep its shape, and is
+    gone afterwards, also after an exception. Not safe to share between threads: a pass in one
+    thread would see the hooks of another.
+    """
+
+    def __init__(self, bridge: Any) -> None:  # noqa: ANN401 - TransformerBridge is untyped
+        self.bridge = bridge
+        bridge.eval()
+        for parameter in bridge.parameters():
+            parameter.requires_grad_(False)
+        config = bridge.cfg
+        kv_heads = getattr(config, "n_key_value_heads", None) or config.n_heads
+        parallel = bool(getattr(config, "parallel_attn_mlp", False))
+        mlps = not bool(getattr(config, "attn_only", False))
+        self.shape = ModelShape(config.n_layers, config.n_heads, kv_heads, parallel, mlps)
+        self.soft_cap = float(getattr(config, "output_logits_soft_cap", 0) or 0)
+        self.passes = 0
+        self.writes_fired = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.bridge.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.bridge.parameters()).dtype
+
+    def attached_hooks(self) -> int:
+        """Number of hooks on the model; zero between passes."""
+        return sum(
+            len(point.fwd_hooks) + len(point.bwd_hooks)
+            for point in self.bridge.hook_dict.values()
+        )
+
+    @torch.no_grad()
+    def run(
+        self, tokens: Tensor, reads: Sequence[Site] = (), writes: Sequence[Write] = ()
+    ) -> Activations:
+        """One forward pass over ``tokens`` ``[prompt, pos]`` (all of one length, no padding).
+
+        A read sees what later parts of the model see: a written value where one was written.
+
+        Raises:
+            HookError: a site does not exist, a hook did not fire exactly once, or a value does not
+                fit its site.
+        """
+        written = {write.site: [w for w in writes if w.site == write.site] for write in writes}
+        found: dict[Site, Tensor] = {}
+        fired: Counter[Site] = Counter()
+        hooks = [
+            (site.hook_name, self._hook(site, written.get(site, []), site in reads, found, fired))
+            for site in dict.fromkeys((*written, *reads))
+        ]
+        try:
+            with self.bridge.hooks(fwd_hooks=hooks):
+                logits = self.bridge(tokens, return_type="logits")
+        except KeyError as error:
+            raise HookError(f"this model has no activation {error}") from error
+        for site in dict.fromkeys((*written, *reads)):
+            if fired[site] != 1:
+                times = f"fired {fired[site]} times" if fired[site] else "did not fire"
+                raise HookError(f"the hook at {site.hook_name} {times}")
+        self.passes += 1
+        self.writes_fired += len(writes)
+        return Activations(found, logits[:, -1].detach())
+
+    def _hook(
+        self,
+        site: Site,
+        writes: list[Write],
+        read: bool,
+        found: dict[Site, Tensor],
+        fired: "Counter[Site]",
+    ) -> Any:  # noqa: ANN401 - the bridge's hook protocol
+        def hook(activation: Tensor, hook: object) -> Tensor | None:
+            fired[site] += 1
+            for write in writes:
+                activation = _written(activation, write)
+            if read:
+                found[site] = activation.detach().clone()
+            return activation if writes else None
+
+        return hook
+
+    def input_site(self, layer: int, *, mlp: bool) -> Site:
+        """The residual stream that a head or an MLP of a layer reads, before its norm."""
+        middle = mlp and not self.shape.parallel
+        return Site(Kind.RESID_MID if middle else Kind.RESID_PRE, layer)
+
+    def slot_site(self, layer: int, slot: Slot) -> Site:
+        """The activation that a head's slot computes from its input."""
+        return Site(_KIND_OF_SLOT[slot], layer)
+
+    @torch.no_grad()
+    def project(self, layer: int, slot: Slot, residual: Tensor) -> Tensor:
+        """Norm and Q, K or V projection of a residual stream ``[prompt, pos, d_model]``.
+
+        Returns ``[prompt, pos, head, d_head]``; for K and V ``head`` counts key/value heads.
+        """
+        block = self.bridge.blocks[layer]
+        linear = {Slot.Q: block.attn.q, Slot.K: block.attn.k, Slot.V: block.attn.v}[slot]
+        flat = linear(block.ln1(residual))
+        heads = self.shape.heads if slot is Slot.Q else self.shape.kv_heads
+        return flat.reshape(*flat.shape[:2], heads, -1)
+
+    @torch.no_grad()
+    def mlp(self, layer: int, residual: Tensor) -> Tensor:
+        """Norm and MLP of a residual stream ``[prompt, pos, d_model]``, same shape."""
+        block = self.bridge.blocks[layer]
+        out = block.mlp(block.ln2(residual))
+        return out[0] if isinstance(out, tuple) else out
+
+    @torch.no_grad()
+    def head_write(self, layer: int, head: int, z: Tensor) -> Tensor:
+        """What a head with output ``z`` ``[prompt, pos, d_head]`` adds to the residual stream.
+
+        The attention layer's output bias is no head's and is left out.
+        """
+        return z @ self.bridge.blocks[layer].attn.W_O[head]
+
+    @torch.no_grad()
+    def attention_bias(self, layer: int) -> Tensor | None:
+        """The attention layer's output bias ``[d_model]``, or None."""
+        try:
+            return self.bridge.blocks[layer].attn.b_O
+        except AttributeError:
+            return None
+
+    @torch.no_grad()
+    def read_out(self, residual: Tensor) -> Tensor:
+        """Final norm and unembedding of the last position: ``[prompt, vocab]``."""
+        logits = self.bridge.unembed(self.bridge.ln_final(residual[:, -1:]))[:, -1]
+        if self.soft_cap > 0:
+            logits = self.soft_cap * torch.tanh(logits / self.soft_cap)
+        return logits
+
+    def fingerprint(self) -> float:
+        """A number that changes when a weight does: sums of all parameters, in float64."""
+        return sum(float(p.double().sum()) + float(p.double().abs().sum()) for p in self._weights())
+
+    def _weights(self) -> list[Tensor]:
+        return list(self.bridge.parameters())
+
+
+def _written(activation: Tensor, write: Write) -> Tensor:
+    """A copy of an activation with one write applied; shapes must agree exactly."""
+    value = write.value.to(activation.dtype)
+    part = activation if write.head is None else activation[:, :, write.head]
+    if value.shape != part.shape:
+        shapes = f"{tuple(value.shape)} into {tuple(part.shape)}"
+        raise HookError(f"a value does not fit {write.site.hook_name}: {shapes}")
+    if write.mask is not None:
+        if write.mask.shape != activation.shape[:2]:
+            raise HookError(f"a mask does not fit {write.site.hook_name}")
+        mask = write.mask.reshape(*write.mask.shape, *(1,) * (part.dim() - 2))
+        value = torch.where(mask, value, part)
+    if write.head is None:
+        return value.clone()
+    result = activation.clone()
+    result[:, :, write.head] = value
+    return result

@@ -1,0 +1,65 @@
+"""Numbers as a reader sees them: effects with sign and unit, bounds, p-values."""
+
+import math
+import re
+
+_BOUND = re.compile(
+    r"(?P<kind>>=|<=|in|within) (?P<first>[-+.\de]+)(?P<percent>%)?(?: logits)?"
+    r"(?:\.\.(?P<second>[-+.\de]+)%?(?: logits)?)?(?: .*)?"
+)
+
+
+def format_effect(value: float, unit: str) -> str:
+    """`+23.4%` for a fraction, `+0.51 logits` in the metric's own unit; the sign is always there."""
+    if unit == "fraction":
+        return f"{_no_negative_zero(100 * value, 1):+.1f}%"
+    return f"{_no_negative_zero(value, 2):+.2f} {unit}"
+
+
+def format_interval(low: float, high: float, unit: str) -> str:
+    """`[+18.2%, +28.6%]`, or `[+0.31, +0.71]` where the unit stands with the effect."""
+    if unit == "fraction":
+        return f"[{format_effect(low, unit)}, {format_effect(high, unit)}]"
+    return f"[{_no_negative_zero(low, 2):+.2f}, {_no_negative_zero(high, 2):+.2f}]"
+
+
+def format_share(value: float) -> str:
+    """A share of prompts: `99%`, `99.5%`; never 100% for less than all, nor 0% for more than none."""
+    percent = 100 * value
+    shown = f"{percent:.3g}%"
+    if shown == "100%" and value < 1:
+        return "> 99.9%"
+    return "< 0.1%" if shown == "0%" and value > 0 else shown
+
+
+def format_p(value: float | None) -> str:
+    """`0.012`, `< 0.0001`, or `-` where no p-value could be had."""
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def bound_limits(bound: str) -> tuple[float, float] | None:
+    """The limits of a bound as it is printed, in the bound's own unit (fractions for `%`).
+
+    An open side is infinite. None when the text is not a bound, so that a reader of saved reports
+    loses a mark on a scale and nothing else.
+    """
+    match = _BOUND.fullmatch(bound.strip())
+    if match is None:
+        return None
+    try:
+        first = float(match["first"])
+        second = float(match["second"]) if match["second"] else None
+    except ValueError:
+        return None
+    if match["percent"]:
+        first, second = first / 100, None if second is None else second / 100
+    if match["kind"] == "in":
+        return None if second is None else (first, second)
+    sides = {">=": (first, math.inf), "<=": (-math.inf, first), "within": (-first, first)}
+    return sides[match["kind"]]
+
+
+def _no_negative_zero(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0
