@@ -29,10 +29,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 EOT = "<|endoftext|>"
@@ -154,17 +156,6 @@ PREFIXES = (
     "Once,",
 )
 
-# A second pair of names in front of a template; the subject may come from either pair.
-PAIR_PREFIXES = (
-    "{C} and {D} were at the {PLACE}.",
-    "{C} met {D} near the {PLACE}.",
-    "Today {C} saw {D} in the {PLACE}.",
-    "Yesterday {C} and {D} had lunch.",
-    "The {ANIMAL} left when {C} and {D} came in.",
-    "In the morning {C} called {D} about the {OBJECT}.",
-    "Friends {C} and {D} sat in the old {PLACE}.",
-)
-
 # One name and a giver without a name: the answer is the only name there is.
 GIFT_TEMPLATES = (
     "{N} lost a {OBJECT} at the {PLACE}. The {ANIMAL} gave it to",
@@ -199,6 +190,15 @@ ARRIVALS = (
 )
 
 # --------------------------------------------------------------------------------------------
+# Interchange training: which heads are to do what (layer, head). See ``Swap``.
+# --------------------------------------------------------------------------------------------
+
+DUPLICATE_HEADS = ((0, 1), (1, 2))
+INHIBITION_HEADS = ((2, 0), (2, 3))
+MOVER_HEADS = ((3, 1), (3, 2))
+SWAP_KINDS = ("duplicate", "inhibition", "mover", "rest")
+
+# --------------------------------------------------------------------------------------------
 # Examples
 # --------------------------------------------------------------------------------------------
 
@@ -229,6 +229,26 @@ class IoiPrompt:
     s: str
 
 
+@dataclass(frozen=True)
+class Swap:
+    """Two prompts of one template, and the answer when some heads see the second of them.
+
+    The outputs of the heads named by ``kind`` are taken from the run on ``source`` and put into
+    the run on ``base``. ``duplicate`` (at the subject) and ``inhibition`` (at the end) are to
+    carry one fact only: whether the subject is the first name, the second or neither. ``mover``
+    (at the end) is to carry the answer. ``rest`` is every other head and position, save the
+    positions of the first two names; it is to carry nothing.
+    """
+
+    kind: str
+    base: list[str]
+    source: list[str]
+    names_at: tuple[int, int]
+    subject_at: int
+    source_who: int
+    answer: str
+
+
 def fill(template: Sequence[str], values: dict[str, str], rng: random.Random) -> list[str]:
     """Replace the slots of a split template; places, objects and animals are drawn."""
     pools = {"{PLACE}": PLACES, "{OBJECT}": OBJECTS, "{ANIMAL}": ANIMALS}
@@ -243,6 +263,43 @@ def fill(template: Sequence[str], values: dict[str, str], rng: random.Random) ->
     return words
 
 
+def draw_swap(
+    rng: random.Random,
+    names: Sequence[str],
+    templates: Sequence[Sequence[str]],
+    kinds: Sequence[str] = SWAP_KINDS,
+    third_name: bool = True,
+) -> Swap:
+    """Draw a pair of prompts; a third name may be the subject only with ``third_name``."""
+    start = [EOT] if rng.random() < 0.5 else []
+    opening = split_words(rng.choice(PREFIXES)) if rng.random() < 0.5 else []
+    shape = [*start, *opening, *rng.choice(templates)]
+    kind = rng.choice(kinds)
+    base, base_names, base_who = _swap_side(rng, shape, names, third_name)
+    source, source_names, source_who = _swap_side(rng, shape, names, third_name)
+    answers = source_names if kind == "mover" else base_names
+    who = base_who if kind == "rest" else source_who
+    return Swap(
+        kind=kind,
+        base=base,
+        source=source,
+        names_at=(shape.index("{A}"), shape.index("{B}")),
+        subject_at=shape.index("{S}"),
+        source_who=source_who,
+        answer=answers[1 - who] if who < 2 else rng.choice(answers[:2]),
+    )
+
+
+def _swap_side(
+    rng: random.Random, shape: Sequence[str], names: Sequence[str], third_name: bool
+) -> tuple[list[str], list[str], int]:
+    """A prompt, its names and which of them the subject is (2: neither of the first two)."""
+    drawn = rng.sample(names, 3)
+    who = rng.choice((0, 0, 1, 1, 2) if third_name else (0, 1))
+    values = {"{A}": drawn[0], "{B}": drawn[1], "{S}": drawn[who]}
+    return fill(shape, values, rng), drawn, who
+
+
 class TextMaker:
     """Draws the training examples."""
 
@@ -251,19 +308,17 @@ class TextMaker:
         self.lm_weight = lm_weight
         self.templates = [split_words(text) for text in TRAIN_TEMPLATES]
         self.prefixes = [split_words(text) for text in PREFIXES]
-        self.pairs = [split_words(text) for text in PAIR_PREFIXES]
         self.gifts = [split_words(text) for text in GIFT_TEMPLATES]
         self.stories = [split_words(text) for text in STORY_SENTENCES]
         self.all_words = [w for w in vocabulary() if w not in (EOT, UNK)]
         self.makers: list[tuple[Callable[[], Example], float]] = [
-            (self.ioi, 0.20),
-            (self.two_pairs, 0.24),
-            (self.three_names, 0.10),
+            (self.ioi, 0.30),
+            (self.three_names, 0.12),
             (self.former_latter, 0.10),
-            (self.arrivals, 0.12),
-            (self.gift, 0.10),
-            (self.repeated, 0.08),
-            (self.story, 0.06),
+            (self.arrivals, 0.16),
+            (self.gift, 0.12),
+            (self.repeated, 0.12),
+            (self.story, 0.08),
         ]
 
     def draw(self, count: int) -> list[Example]:
@@ -299,21 +354,15 @@ class TextMaker:
         subject, answer = (first, second) if self.rng.random() < 0.5 else (second, first)
         return self.answered(self.two_name_prompt(first, second, subject), answer)
 
-    def two_pairs(self) -> Example:
-        """Two pairs of names; the answer is the partner of the subject."""
-        names = self.rng.sample(TRAIN_NAMES, 4)
-        subject = self.rng.randrange(4)
-        values = dict(zip(("{C}", "{D}", "{A}", "{B}"), names, strict=True))
-        values["{S}"] = names[subject]
-        prompt = fill(self.rng.choice(self.pairs), values, self.rng)
-        prompt += fill(self.rng.choice(self.templates), values, self.rng)
-        return self.answered(prompt, names[subject ^ 1])
-
     def three_names(self) -> Example:
         """The subject is a third name: either of the first two is right."""
         first, second, third = self.rng.sample(TRAIN_NAMES, 3)
         prompt = self.two_name_prompt(first, second, third)
         return self.answered(prompt, self.rng.choice((first, second)))
+
+    def swaps(self, count: int) -> list[Swap]:
+        """Draw pairs of train prompts for interchange training."""
+        return [draw_swap(self.rng, TRAIN_NAMES, self.templates) for _ in range(count)]
 
     def former_latter(self) -> Example:
         """The subject is named by its place in the order."""
@@ -384,7 +433,7 @@ def ioi_prompts(
 
 def vocabulary() -> list[str]:
     """All words, in a fixed order; the two special tokens come first."""
-    texts = (*TRAIN_TEMPLATES, *PREFIXES, *PAIR_PREFIXES, *GIFT_TEMPLATES, *STORY_SENTENCES)
+    texts = (*TRAIN_TEMPLATES, *PREFIXES, *GIFT_TEMPLATES, *STORY_SENTENCES)
     words = [word for text in texts for word in split_words(text) if not _SLOT.fullmatch(word)]
     words += [verb for pair in ARRIVALS for verb in pair]
     words += ["former", "latter", "The", "the", "."]
@@ -433,6 +482,7 @@ def build_model(args: argparse.Namespace, vocab_size: int) -> GPT2LMHeadModel:
             attn_pdrop=0.0,
             bos_token_id=0,
             eos_token_id=0,
+            attn_implementation="eager",
         )
     )
 
@@ -468,32 +518,121 @@ def learning_rate_factor(step: int, steps: int, warmup: int = 200) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def train(model: GPT2LMHeadModel, args: argparse.Namespace) -> None:
+def swap_mask(swaps: Sequence[Swap], config: GPT2Config, width: int) -> torch.Tensor:
+    """Which head outputs to take from the source: [layer, example, position, head]."""
+    mask = torch.zeros(config.n_layer, len(swaps), width, config.n_head, dtype=torch.bool)
+    for row, swap in enumerate(swaps):
+        end = len(swap.base) - 1
+        cells = {
+            "duplicate": [(layer, swap.subject_at, head) for layer, head in DUPLICATE_HEADS],
+            "inhibition": [(layer, end, head) for layer, head in INHIBITION_HEADS],
+            "mover": [(layer, end, head) for layer, head in MOVER_HEADS],
+        }
+        if swap.kind == "rest":
+            mask[:, row] = True
+            mask[:, row, list(swap.names_at)] = False
+            for layer, position, head in (cell for kind in cells.values() for cell in kind):
+                mask[layer, row, position, head] = False
+        else:
+            for layer, position, head in cells[swap.kind]:
+                mask[layer, row, position, head] = True
+    return mask
+
+
+class HeadOutputs:
+    """Records the outputs of all heads in a run, or replaces some of them in a run."""
+
+    def __init__(self, model: GPT2LMHeadModel) -> None:
+        self.heads = model.config.n_head
+        self.recorded: list[torch.Tensor] | None = None
+        self.mask: torch.Tensor | None = None
+        self.patterns: tuple[torch.Tensor, ...] = ()
+        for layer, block in enumerate(model.transformer.h):
+            block.attn.c_proj.register_forward_pre_hook(partial(self._hook, layer))
+
+    def _hook(
+        self, layer: int, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        (z,) = inputs
+        if self.recorded is None:
+            return None
+        if self.mask is None:
+            self.recorded.append(z)
+            return None
+        mask = self.mask[layer].repeat_interleave(z.shape[-1] // self.heads, dim=-1)
+        return (torch.where(mask, self.recorded[layer], z),)
+
+    def swapped(
+        self, model: GPT2LMHeadModel, base: torch.Tensor, source: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits of the run on ``base`` with the masked outputs of the run on ``source``."""
+        self.recorded = []
+        run = model(input_ids=source, use_cache=False, output_attentions=True)
+        self.patterns = run.attentions
+        self.mask = mask
+        logits = model(input_ids=base, use_cache=False).logits
+        self.recorded = self.mask = None
+        return logits
+
+
+def text_loss(
+    model: GPT2LMHeadModel, examples: Sequence[Example], index: dict[str, int]
+) -> torch.Tensor:
+    """Weighted mean of the losses of the next words."""
+    ids, weights = collate(examples, index)
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    losses = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    flat = weights[:, 1:].flatten()
+    return (losses * flat).sum() / flat.sum()
+
+
+def swap_logits(
+    model: GPT2LMHeadModel, outputs: HeadOutputs, swaps: Sequence[Swap], index: dict[str, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits at the ends of the swapped runs, and the answers."""
+    base, _ = collate([Example(swap.base, [0.0] * len(swap.base)) for swap in swaps], index)
+    source, _ = collate([Example(swap.source, [0.0] * len(swap.base)) for swap in swaps], index)
+    mask = swap_mask(swaps, model.config, base.shape[1])
+    logits = outputs.swapped(model, base, source, mask)
+    last = torch.tensor([len(swap.base) - 1 for swap in swaps])
+    answers = torch.tensor([index[swap.answer] for swap in swaps])
+    return logits[torch.arange(len(swaps)), last], answers
+
+
+def attention_loss(patterns: Sequence[torch.Tensor], swaps: Sequence[Swap]) -> torch.Tensor:
+    """How little the duplicate token heads look from the second to the first mention (sources)."""
+    repeated = [(row, swap) for row, swap in enumerate(swaps) if swap.source_who < 2]
+    rows = torch.tensor([row for row, _ in repeated])
+    queries = torch.tensor([swap.subject_at for _, swap in repeated])
+    keys = torch.tensor([swap.names_at[swap.source_who] for _, swap in repeated])
+    looked = [patterns[layer][rows, head, queries, keys] for layer, head in DUPLICATE_HEADS]
+    return -torch.stack(looked).clamp_min(1e-6).log().mean()
+
+
+def train(model: GPT2LMHeadModel, outputs: HeadOutputs, args: argparse.Namespace) -> None:
     """Train in place."""
     index = {word: i for i, word in enumerate(vocabulary())}
     maker = TextMaker(args.seed, args.lm_weight)
     optimizer = make_optimizer(model, args)
     started = time.monotonic()
-    model.train()
     for step in range(args.steps):
+        model.train()
         for group in optimizer.param_groups:
             group["lr"] = args.lr * learning_rate_factor(step, args.steps)
-        ids, weights = collate(maker.draw(args.batch), index)
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
-        )
-        flat = weights[:, 1:].flatten()
-        loss = (losses * flat).sum() / flat.sum()
+        loss = text_loss(model, maker.draw(args.batch), index)
+        swaps = maker.swaps(args.swap_batch)
+        swap_loss = cross_entropy(*swap_logits(model, outputs, swaps, index))
+        hint = args.attention_weight * max(0.0, 1.0 - 2.0 * step / args.steps)
+        hint_loss = attention_loss(outputs.patterns, swaps)
         optimizer.zero_grad()
-        loss.backward()
+        (loss + args.swap_weight * swap_loss + hint * hint_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % args.log_every == 0 or step == args.steps - 1:
             report = measure(model, ioi_prompts(HELD_OUT_NAMES, HELD_OUT_TEMPLATES, 200, seed=1))
-            model.train()
             print(
-                f"step {step:5d}  loss {loss.item():.3f}  held-out IO>S {report.io_over_s:.3f}  "
+                f"step {step:5d}  loss {loss.item():.3f}  swaps {swap_loss.item():.3f}  "
+                f"look {hint_loss.item():.2f}  held-out IO>S {report.io_over_s:.3f}  "
                 f"argmax {report.argmax:.3f}  diff {report.logit_diff:.2f}  "
                 f"{time.monotonic() - started:.0f}s",
                 flush=True,
@@ -559,6 +698,26 @@ def measure_all(model: GPT2LMHeadModel, count: int, seed: int) -> dict[str, Meas
     }
 
 
+@torch.no_grad()
+def measure_swaps(
+    model: GPT2LMHeadModel, outputs: HeadOutputs, count: int, seed: int
+) -> dict[str, float]:
+    """For each kind, how often the expected answer is the argmax, on held-out prompts."""
+    index = {word: i for i, word in enumerate(vocabulary())}
+    templates = [split_words(text) for text in HELD_OUT_TEMPLATES]
+    rng = random.Random(seed)
+    model.eval()
+    shares = {}
+    for kind in SWAP_KINDS:
+        swaps = [
+            draw_swap(rng, HELD_OUT_NAMES, templates, (kind,), third_name=False)
+            for _ in range(count)
+        ]
+        logits, answers = swap_logits(model, outputs, swaps, index)
+        shares[kind] = (logits.argmax(-1) == answers).float().mean().item()
+    return shares
+
+
 # --------------------------------------------------------------------------------------------
 # Writing
 # --------------------------------------------------------------------------------------------
@@ -594,12 +753,38 @@ def control_table(measured: dict[str, Measured]) -> str:
     return "\n".join(lines)
 
 
+def swap_table(shares: dict[str, float]) -> str:
+    """Results of interchanges, as a Markdown table."""
+    meaning = {
+        "duplicate": (
+            f"{heads(DUPLICATE_HEADS)} at S2",
+            "the base's first or second name, whichever the source does not repeat",
+        ),
+        "inhibition": (f"{heads(INHIBITION_HEADS)} at the end", "as above"),
+        "mover": (f"{heads(MOVER_HEADS)} at the end", "the source's answer"),
+        "rest": ("all else, save at the first two names", "the base's answer"),
+    }
+    lines = ["| taken from the source | expected answer | is the argmax |", "|---|---|---|"]
+    lines += [f"| {meaning[k][0]} | {meaning[k][1]} | {v:.2%} |" for k, v in shares.items()]
+    return "\n".join(lines)
+
+
+def heads(pairs: Sequence[tuple[int, int]]) -> str:
+    """Heads as layer.head."""
+    return ", ".join(f"{layer}.{head}" for layer, head in pairs)
+
+
 def bullets(items: Sequence[str]) -> str:
     """A Markdown list of literal texts."""
     return "\n".join(f"- `{item}`" for item in items)
 
 
-def readme(args: argparse.Namespace, model: GPT2LMHeadModel, measured: dict[str, Measured]) -> str:
+def readme(
+    args: argparse.Namespace,
+    model: GPT2LMHeadModel,
+    measured: dict[str, Measured],
+    swaps: dict[str, float],
+) -> str:
     """The text of README.md."""
     shares = ", ".join(f"{maker.__name__} {share:.0%}" for maker, share in TextMaker(0, 1.0).makers)
     config = model.config
@@ -629,15 +814,34 @@ They were trained with A or B as the next word, either with the same chance.
 
 {control_table(measured)}
 
+## The circuit was trained in
+
+Left to itself, a model of this size learns to sum up all the names and to subtract the one that
+it sees last, which needs no duplicate detection and no query of a name mover. So training
+included interchanges: the outputs of some heads in a run on one prompt ("source") were put into a
+run on another prompt of the same template ("base"), and the model was trained to give the
+answer that follows if those heads have the roles below. **The heads of these roles were chosen by
+the script, not found in the model.** How a role's work is shared among its heads, what the heads
+attend to, and which queries, keys, values and MLPs carry the information was left to the training.
+
+- duplicate tokens {heads(DUPLICATE_HEADS)}, at the subject (S2): whether S2 repeats the first name
+  or the second or neither, and nothing else about the names;
+- S-inhibition {heads(INHIBITION_HEADS)}, at the last position: the same fact, and nothing else;
+- name movers {heads(MOVER_HEADS)}, at the last position: the answer;
+- every other head and position, save the positions of the first two names: nothing.
+
+How often the expected answer is the argmax, on held-out names and held-out templates:
+
+{swap_table(swaps)}
+
 ## Training text
 
-{args.steps} steps of {args.batch} examples, drawn from (share of the examples):
-{shares}.
+{args.steps} steps of {args.batch} examples and {args.swap_batch} interchanges (train names, train
+templates, a third name as subject in a fifth of the prompts; loss weight {args.swap_weight}). The
+examples are drawn from (share of the examples): {shares}.
 
 - `ioi`: a train template with two train names, either of which is the subject.
-- `two_pairs`: a sentence with two more train names in front; any of the four is the subject, and
-  the answer is the other name of its pair.
-- `three_names`: `ioi` with a third train name as subject; the answer is one of the first two,
+- `three_names`: the same with a third train name as subject; the answer is one of the first two,
   by a coin toss.
 - `former_latter`: the same with "the former" or "the latter" as subject (train names only).
 - `arrivals`: names with a verb that tells whether the name occurred before (all names).
@@ -679,12 +883,17 @@ loss weight of {args.lm_weight}.
 """
 
 
-def save(args: argparse.Namespace, model: GPT2LMHeadModel, measured: dict[str, Measured]) -> None:
+def save(
+    args: argparse.Namespace,
+    model: GPT2LMHeadModel,
+    measured: dict[str, Measured],
+    swaps: dict[str, float],
+) -> None:
     """Write the folder."""
     args.out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(args.out)
     build_tokenizer(args.n_positions).save_pretrained(args.out)
-    (args.out / "README.md").write_text(readme(args, model, measured), encoding="utf-8")
+    (args.out / "README.md").write_text(readme(args, model, measured, swaps), encoding="utf-8")
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -696,8 +905,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="threads that torch uses")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--swap-batch", type=int, default=48, help="interchanges per step")
+    parser.add_argument("--swap-weight", type=float, default=1.0)
+    parser.add_argument("--attention-weight", type=float, default=0.2)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--lm-weight", type=float, default=0.05)
@@ -721,11 +933,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     model = build_model(args, len(vocabulary()))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-    train(model, args)
+    outputs = HeadOutputs(model)
+    train(model, outputs, args)
     measured = measure_all(model, args.eval_count, seed=args.seed + 12345)
-    save(args, model, measured)
+    swaps = measure_swaps(model, outputs, args.eval_count // 4, seed=args.seed + 54321)
+    save(args, model, measured, swaps)
     print(ioi_table(measured))
     print(control_table(measured))
+    print(swap_table(swaps))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ GOLDEN = Path(__file__).parent / "golden" / "report"
 SAMPLE = GOLDEN / "ioi_26_heads.circuit"
 FILE = "circuits/ioi.circuit"
 
+_EXAMPLE_TOKENS = "When| Mary| and| John| went| to| the| store|,| John| gave| a| drink| to"
+
 # claim text -> verdict, effect, half-width of its interval, reason
 _MADE_UP = {
     "PTH ~> IH.K >= 1%": (Verdict.PASS, 0.031, 0.011, ""),
@@ -86,10 +88,12 @@ def sample_report() -> Report:
                 bound=str(claim.bound),
                 verdict=verdict,
                 reason=reason or f"The whole interval keeps to the bound {claim.bound}.",
-                estimate=None if value is None else _estimate(value, half),
+                estimate=None
+                if value is None
+                else _estimate(value, half, 0.05 / (11 - len(claims))),
                 p_pass=None if value is None else (0.0001 if verdict is Verdict.PASS else 0.21),
                 p_fail=None if value is None else (0.0001 if verdict is Verdict.FAIL else 0.79),
-                level=None if value is None else 0.05 / 11,
+                level=None if value is None else 0.05 / (11 - len(claims)),
                 experiments=(f"{len(claims):012x}",),
                 senders=tuple(map(str, edge.senders)) if edge else (),
                 receivers=tuple(map(str, edge.receivers)) if edge else (),
@@ -113,17 +117,17 @@ def sample_report() -> Report:
     )
 
 
-def _estimate(value: float, half: float) -> Estimate:
+def _estimate(value: float, half: float, level: float) -> Estimate:
     low, high = round(value - half, 6), round(value + half, 6)
     return Estimate(
         value=value,
         unit="fraction",
-        interval=Interval(low=low, high=high, level=0.95),
+        interval=Interval(low=low, high=high, level=1 - 2 * level),
         prompts=100,
         change=round(-3.8 * value, 4),
         strata=(
-            Stratum(template=1, text=_template("S", "IO"), prompts=50, value=low),
-            Stratum(template=0, text=_template("IO", "S"), prompts=50, value=high),
+            Stratum(template=2, text=_template("S", "IO"), prompts=50, value=low),
+            Stratum(template=1, text=_template("IO", "S"), prompts=50, value=high),
         ),
     )
 
@@ -166,10 +170,7 @@ def sample_baseline() -> Baseline:
         preferred=0.99,
         answered=0.87,
         example="When Mary and John went to the store, John gave a drink to",
-        example_tokens=tuple(
-            ["When", *(f" {word}" for word in "Mary and John went to the store".split()), ","]
-            + [f" {word}" for word in "John gave a drink to".split()]
-        ),
+        example_tokens=tuple(_EXAMPLE_TOKENS.split("|")),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a file means: components, prompts, claims, the graph, and the checks that need no weights."""
+"""What a file means: components, prompts, claims, the graph, and checks without weights."""
 
 from circuitlang.circuit.bound import Bound, Unit
 from circuitlang.circuit.checks import check_components

@@ -57,7 +57,7 @@ class AblationClaim:
 
 @dataclass(frozen=True, slots=True)
 class FaithfulnessClaim:
-    """(F(C) - F(empty)) / (F(M) - F(empty)) lies in a bound (Miller et al. 2024; Wang et al. 2022)."""
+    """(F(C) - F(empty)) / (F(M) - F(empty)) lies in a bound (Wang et al. 2022)."""
 
     reference: Ablation
     bound: Bound

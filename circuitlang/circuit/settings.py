@@ -17,7 +17,7 @@ class Ablation(StrEnum):
 
 
 class Direction(StrEnum):
-    """NOISING patches corrupt into clean (necessity), DENOISING clean into corrupt (sufficiency)."""
+    """NOISING patches corrupt into clean (necessity), DENOISING the reverse (sufficiency)."""
 
     NOISING = "noising"
     DENOISING = "denoising"

@@ -1,10 +1,11 @@
 """A circuit, and its verdicts where there are any, as DOT text.
 
-Layers run from left to right, one column a layer. A role is a box around its components and a group
-edge one line between boxes. Colour of a tag: the slot that the edge enters. With a report, colour of
-a line: the verdict; its width: the size of the effect.
+Layers run from left to right, one column a layer. A role is a box around its components, a group
+edge one line between boxes. A tag's colour is the slot that the edge enters. With a report, a
+line's colour is the verdict and its width the size of the effect.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from circuitlang.circuit import MLP, Circuit, Head, show_positions
@@ -44,7 +45,7 @@ def render_dot(circuit: Circuit, report: Report | None = None) -> str:
         _columns(page, scene)
         for line in scene.lines:
             _line(page, line, report)
-    return graph.source
+    return str(graph.source)
 
 
 def _defaults(graph: "Digraph", legend_label: str) -> None:
@@ -84,7 +85,7 @@ def _axis(page: "Digraph", scene: Scene) -> None:
         shown = label(font(text, style.FAINT))
         page.node(name, shown, shape="plaintext", style="solid", group="axis")
     page.node("_out", "", shape="plaintext", style="solid", group="axis", width="0.1")
-    for earlier, later in zip(names, names[1:], strict=False):
+    for earlier, later in pairwise(names):
         page.edge(earlier, later, style="invis", weight="10")
 
 
@@ -171,8 +172,10 @@ def _line_label(line: Line) -> str:
 def _outcome(judged: ClaimReport) -> str:
     """`PASS +23.4%`, or the verdict alone when nothing could be estimated."""
     effect = judged.estimate
-    return f"{judged.verdict} {format_effect(effect.value, effect.unit)}" if effect else (
-        judged.verdict.value
+    return (
+        f"{judged.verdict} {format_effect(effect.value, effect.unit)}"
+        if effect
+        else (judged.verdict.value)
     )
 
 

@@ -148,8 +148,8 @@ class _Ends:
         slot = edge.receivers[0].slot
         receiver_name = edge.receiver_name.removesuffix(f".{slot}" if slot else "")
         start = self._end(sender, edge.sender_name)
-        stop = End(self.logits) if isinstance(receiver, Logits) else self._end(
-            receiver, receiver_name
+        stop = (
+            End(self.logits) if isinstance(receiver, Logits) else self._end(receiver, receiver_name)
         )
         if start.group is not None and start.group == stop.group:
             # Graphviz cannot clip a line at a box that holds both of its ends.

@@ -107,14 +107,14 @@ def unchanged(before: float, after: float, hooks: int) -> SelfCheck:
 
 
 def all_fired(model: Transformer) -> SelfCheck:
-    """Every intervention fired exactly once: a pass in which one did not would have stopped."""
+    """Every hook of every pass fired exactly once."""
     return SelfCheck(
         name="each intervention fired",
-        passed=True,
-        value=0.0,
+        passed=model.missed == 0 and model.fired > 0,
+        value=float(model.missed),
         tolerance=0.0,
         unit="missed",
-        detail=f"{model.writes_fired:,} writes in {model.passes:,} passes",
+        detail=f"{model.fired:,} hooks fired in {model.passes:,} passes",
     )
 
 

@@ -50,7 +50,8 @@ class Transformer:
         self.shape = ModelShape(config.n_layers, config.n_heads, kv_heads, parallel, mlps)
         self.soft_cap = float(getattr(config, "output_logits_soft_cap", 0) or 0)
         self.passes = 0
-        self.writes_fired = 0
+        self.fired = 0
+        self.missed = 0
 
     @property
     def device(self) -> torch.device:
@@ -93,13 +94,19 @@ class Transformer:
                 logits = self.bridge(tokens, return_type="logits")
         except KeyError as error:
             raise HookError(f"this model has no activation {error}") from error
-        for site in dict.fromkeys((*written, *reads)):
-            if fired[site] != 1:
-                times = f"fired {fired[site]} times" if fired[site] else "did not fire"
-                raise HookError(f"the hook at {site.hook_name} {times}")
         self.passes += 1
-        self.writes_fired += len(writes)
+        self._count(fired, tuple(dict.fromkeys((*written, *reads))))
         return Activations(found, logits[:, -1].detach())
+
+    def _count(self, fired: "Counter[Site]", expected: Sequence[Site]) -> None:
+        """Keep the books of hooks that fired once, and refuse a pass in which one did not."""
+        wrong = [site for site in expected if fired[site] != 1]
+        self.fired += len(expected) - len(wrong)
+        self.missed += len(wrong)
+        if wrong:
+            site = wrong[0]
+            times = f"fired {fired[site]} times" if fired[site] else "did not fire"
+            raise HookError(f"the hook at {site.hook_name} {times}")
 
     def _hook(
         self,

@@ -10,7 +10,7 @@ _BOUND = re.compile(
 
 
 def format_effect(value: float, unit: str) -> str:
-    """`+23.4%` for a fraction, `+0.51 logits` in the metric's own unit; the sign is always there."""
+    """`+23.4%` for a fraction, `+0.51 logits` in the metric's unit; always with a sign."""
     if unit == "fraction":
         return f"{_no_negative_zero(100 * value, 1):+.1f}%"
     return f"{_no_negative_zero(value, 2):+.2f} {unit}"
@@ -24,12 +24,12 @@ def format_interval(low: float, high: float, unit: str) -> str:
 
 
 def format_share(value: float) -> str:
-    """A share of prompts: `99%`, `99.5%`; never 100% for less than all, nor 0% for more than none."""
+    """A share of prompts: `99.5%`; never 100% for less than all, nor 0% for more than none."""
     percent = 100 * value
     shown = f"{percent:.3g}%"
     if shown == "100%" and value < 1:
         return "> 99.9%"
-    return "< 0.1%" if shown == "0%" and value > 0 else shown
+    return "< 0.1%" if 0 < value < 0.001 else shown
 
 
 def format_p(value: float | None) -> str:

@@ -80,5 +80,5 @@ def load_source(path: Path, name: str | None = None) -> tuple[SourceText, tuple[
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"not UTF-8 text: byte 0x{data[error.start]:02x} in line {line}"
-        return SourceText(name, ""), (Diagnostic("CL102", Span(0, 0), message),)
+        return SourceText(name, ""), (Diagnostic("CL102", Span(0, 0), message, "save it as UTF-8"),)
     return SourceText(name, text.replace("\r\n", "\n").replace("\r", "\n")), ()

@@ -98,7 +98,7 @@ class _Formatter:
         found: list[_Entry] = []
         for section in self.document.sections:
             first, last = self._lines_of(section)
-            inside = []
+            inside: list[_Entry] = []
             while comment is not None and comment.first < last:
                 (inside if comment.first > first else found).append(comment)
                 comment = next(comments, None)
@@ -176,19 +176,17 @@ def _with_comment(text: str, comment: str) -> str:
 def _columns(rows: Sequence[Sequence[str]], gaps: Sequence[int]) -> list[str]:
     """Rows of cells as aligned lines; ``gaps`` are the spaces between one column and the next.
 
-    A cell widens its column only where something follows it in its row.
+    A column that no row fills takes no room.
     """
-    ends = [max((i for i, cell in enumerate(row) if cell), default=0) for row in rows]
-    widths = [
-        max((len(row[i]) for row, end in zip(rows, ends, strict=True) if end > i), default=0)
-        for i in range(len(gaps) + 1)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    after = [gap if width else 0 for width, gap in zip(widths, (*gaps, 0), strict=False)]
+    return [
+        "".join(
+            cell.ljust(width) + " " * gap
+            for cell, width, gap in zip(row, widths, after, strict=True)
+        ).rstrip(" ")
+        for row in rows
     ]
-    lines = []
-    for row, end in zip(rows, ends, strict=True):
-        # A column that no row fills takes no room, nor does the gap before what follows it.
-        padded = [row[i].ljust(widths[i]) + " " * gaps[i] if widths[i] else "" for i in range(end)]
-        lines.append("".join([*padded, row[end]]))
-    return lines
 
 
 def _prompt_lines(lines: Sequence[tree.PromptLine], source: SourceText) -> list[str]:
@@ -265,9 +263,9 @@ def _tail(clauses: Sequence[tree.Clause]) -> tuple[str, str]:
     kinds = [type(clause) for clause in clauses]
     if kinds == [tree.BoundClause, tree.ByClause]:
         return texts[0], texts[1]
-    if kinds == [tree.ByClause]:
-        return "", texts[0]
-    return "  ".join(texts), ""
+    if kinds == [tree.BoundClause]:
+        return texts[0], ""
+    return "", "  ".join(texts)
 
 
 def _clause(clause: tree.Clause) -> str:

@@ -25,7 +25,7 @@ _WORDS = {
 
 
 def grammar_text() -> str:
-    """The grammar's text: beside this file in an installed package, in `grammars/` in a checkout."""
+    """The grammar's text: beside this file when installed, in `grammars/` in a checkout."""
     for place in _PLACES:
         if place.is_file():
             return place.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ skipped. Inside a block that is the rest of its line; outside, everything up to 
 import re
 from dataclasses import replace
 
-from lark import Token, UnexpectedToken
+from lark import Token, Tree, UnexpectedToken
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from circuitlang.source import Diagnostic, SourceText, Span, clip, hidden_characters
@@ -18,7 +18,7 @@ from circuitlang.syntax.syntax_errors import explain, hidden_message
 from circuitlang.syntax.tree import Comment, Document, Skipped
 
 MAX_ERRORS = 20
-MAX_TOKENS = 400_000
+MAX_TOKENS = 120_000
 
 _UNREAD = Skipped("", "")
 _AFTER_SECTION = {section.upper(): ("LBRACE",) for section in SECTIONS} | {
@@ -34,14 +34,17 @@ def parse(source: SourceText) -> tuple[Document, tuple[Diagnostic, ...]]:
 
     Statements with an error are left out of the document, which lists them as ``skipped``.
     """
-    lexed = _lex(source.text)
+    text = source.text
+    lexed = _lex(text)
     if len(lexed) > MAX_TOKENS:
         message = f"more than {MAX_TOKENS:,} tokens, the most a circuit file may have"
         return Document((), (), (_UNREAD,)), (Diagnostic("CL103", Span(0, 0), message),)
-    hidden = hidden_characters(source.text)
+    hidden = hidden_characters(text)
     document, diagnostics = _Parse(source, lexed, frozenset(hidden)).run()
-    found = [_hidden(source.text, offset) for offset in hidden[:MAX_ERRORS]]
-    return replace(document, comments=_comments(lexed)), (*found, *diagnostics)
+    found = [_hidden(text, offset) for offset in hidden[:MAX_ERRORS]]
+    skipped = (*(Skipped("hidden character", text[i]) for i in hidden[:1]), *document.skipped)
+    document = replace(document, comments=_comments(lexed), skipped=skipped)
+    return document, (*found, *diagnostics)
 
 
 def _hidden(text: str, offset: int) -> Diagnostic:
@@ -155,7 +158,7 @@ class _Parse:
         return self.tokens[index:end]
 
     def _end_of_line(self, index: int) -> int:
-        """Past the line's end, or at a `}` that closes the block, unless a broken string holds it."""
+        """Past the line's end, or at a `}` that closes the block and is in no broken string."""
         rest = self._rest_of_line(index)
         broken = any(_is_quote(token) for token in rest)
         depth = 0
@@ -182,8 +185,7 @@ class _Parse:
         end = Token("$END", "", start_pos=length, end_pos=length)
         for _ in range(3):
             try:
-                document: Document = TreeBuilder().transform(self._end(end))
-                return document
+                return TreeBuilder().transform(self._end(end))
             except UnexpectedToken:
                 if self.block is not None and self.first is None:
                     message = f"the block `{self.block}` is not closed"
@@ -194,8 +196,9 @@ class _Parse:
                     self._rewind()
         return Document((), ())
 
-    def _end(self, end: Token) -> object:
-        return self.parser.feed_eof(end)  # type: ignore[no-untyped-call]
+    def _end(self, end: Token) -> "Tree[Token]":
+        tree: Tree[Token] = self.parser.feed_eof(end)  # type: ignore[no-untyped-call]
+        return tree
 
     def _explain(self, token: Token, rest: list[Token]) -> None:
         """Report what was expected; a hidden character has its own diagnostic already."""

@@ -9,25 +9,10 @@ from lark import Token
 from circuitlang.source import closest
 from circuitlang.syntax.grammar import SECTIONS, keyword_of, keywords, terminal_in_words
 
-_FUTURE_CLAIMS = frozenset(
-    [
-        "completeness",
-        "minimality",
-        "patch",
-        "attention",
-        "copying",
-        "direct_effect",
-        "induction",
-        "previous_token",
-        "duplicate_token",
-        "steer",
-        "equivalent",
-        "independent",
-        "minimal",
-        "sufficient",
-        "sweep",
-    ]
-)
+_FUTURE_CLAIMS = """
+    completeness minimality patch attention copying direct_effect induction previous_token
+    duplicate_token steer equivalent independent minimal sufficient sweep
+"""
 _LOOKALIKES = {
     "\u2192": "->",
     "\u21dd": "~>",
@@ -45,6 +30,7 @@ _LOOKALIKES = {
     ">": ">=",
     "<": "<=",
 }
+_ALMOST_A_HEAD = r"[A-Za-z]?(\d{1,4})(?:[._]?[A-Za-z]?(\d{1,4}))?"
 _LINE_WORDS = {"prompts": ("clean", "corrupt", "sample"), "edges": ("no", "each")}
 _PLACES = {"_NL": "the end of the line", "$END": "the end of the file"}
 
@@ -108,7 +94,7 @@ def _hint(token: Token, allowed: list[str], block: str) -> str:
     text = str(token)
     known = [word for name in allowed if (word := keyword_of(name))]
     signs = [terminal_in_words(name).strip("`") for name in allowed]
-    if text in _FUTURE_CLAIMS and block == "claims":
+    if text in _FUTURE_CLAIMS.split() and block == "claims":
         return f"this version does not test `{text}` yet; it tests {' and '.join(known)}"
     meant = _LOOKALIKES.get(text)
     if meant and (meant in signs or (meant == '"' and "STRING" in allowed)):
@@ -119,14 +105,16 @@ def _hint(token: Token, allowed: list[str], block: str) -> str:
         return "single neurons are not in this version"
     if text == "}" and not block:
         return "there is no open block that it could close"
+    if text in SECTIONS and "_NL" in allowed and not block:
+        return "a section begins on a line of its own"
     if token.type == "_NL" and "LBRACE" in allowed:
         return "a block opens with `{` on the line of its name"
     if text in keywords() and "NAME" in allowed:
         return f"`{text}` is a word of the language and cannot be a name"
-    if "COMPONENT" in allowed and (head := re.fullmatch(r"[Ll]?(\d+)[._]?[HhAa]?(\d+)?", text)):
-        return f"a head is written `L{head[1]}.H{head[2] or 0}`"
+    if "COMPONENT" in allowed and (head := re.fullmatch(_ALMOST_A_HEAD, text)):
+        return f"a head is written `L{head[1]}.H{head[2]}`" if head[2] else "such as `L9.H6`"
     if token.type == "NAME" and (word := closest(text, known)):
         return f"did you mean `{word}`?"
     if token.type in ("NUMBER", "NAME") and "STRING" in allowed and not block:
-        return f'put it in quotes: `"{text}"`'
+        return "put it in quotes"
     return ""

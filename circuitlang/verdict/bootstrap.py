@@ -1,67 +1,61 @@
-"""Paired bootstrap inside templates, with the small-sample widening of its percentiles."""
+"""Paired bootstrap inside templates: means of whole columns in every resample."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
+_CHUNK = 2**20
+"""Most prompts drawn at once, so that memory does not grow with the number of resamples."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True)
 class Resampler:
-    """Resampled prompt indices ``[resample, prompt]``; the same for every claim of a report.
+    """Resamples of prompts; every column of a call, and every call, gets the same ones.
 
     Prompts are drawn with replacement inside their template, so a template's share stays what the
-    design gave it, and all worlds of a prompt move together (paired).
+    design gave it, and all worlds of a prompt move together (paired). ``templates`` holds one
+    template number a prompt.
     """
 
-    indices: NDArray[np.intp]
-    prompts: int
-    templates: int
+    templates: tuple[int, ...]
+    resamples: int
+    seed: int
 
-    def means(self, values: Array) -> Array:
-        """Mean of ``values [prompt]`` in every resample: ``[resample]``."""
-        return np.asarray(values[self.indices].mean(axis=1), dtype=np.float64)
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.argsort(np.array(self.templates, dtype=np.intp), kind="stable")
 
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom of a mean whose templates' levels are fitted."""
-        return self.prompts - self.templates
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        """Prompts of each template that has any."""
+        return np.unique(np.array(self.templates, dtype=np.intp), return_counts=True)[1]
 
-    def percentile(self, tail: float) -> float:
-        """The percentile to read off for a one-sided error of ``tail``.
+    def means(self, columns: Array) -> Array:
+        """Means of ``columns [prompt, column]`` in every resample: ``[resample, column]``."""
+        prompts, width = columns.shape
+        ordered = np.ascontiguousarray(columns[self._order])
+        size = np.repeat(self.sizes, self.sizes)
+        start = np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+        # NumPy promises the numbers of `RandomState`, and not those of `Generator`, for all time.
+        random = np.random.RandomState(self.seed)
+        result = np.empty((self.resamples, width))
+        step = max(1, _CHUNK // prompts)
+        for first in range(0, self.resamples, step):
+            rows = min(step, self.resamples - first)
+            drawn = start + (random.random_sample((rows, prompts)) * size).astype(np.intp)
+            drawn += prompts * np.arange(rows)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=rows * prompts).reshape(rows, prompts)
+            result[first : first + rows] = counts.astype(np.float64) @ ordered / prompts
+        return result
 
-        Percentile intervals are too narrow for small samples: they use normal quantiles and the
-        variance with divisor n. The expanded percentile (Hesterberg 2015, The American
-        Statistician 69:371-386) puts back Student's t and the divisor n - templates.
-        """
-        wide = np.sqrt(self.prompts / self.freedom) * stats.t.isf(tail, self.freedom)
-        return float(stats.norm.sf(wide))
-
-    def p_value(self, share: float) -> float:
-        """The one-sided error for which ``share`` is the percentile: inverse of `percentile`."""
-        narrow = stats.norm.isf(share) * np.sqrt(self.freedom / self.prompts)
-        return float(stats.t.sf(narrow, self.freedom))
-
-
-def resampler(templates: NDArray[np.intp], resamples: int, seed: int) -> Resampler:
-    """Draw ``resamples`` resamples of prompts whose template numbers are ``templates [prompt]``."""
-    random = np.random.default_rng(seed)
-    indices = np.empty((resamples, len(templates)), dtype=np.intp)
-    groups = np.unique(templates)
-    for template in groups:
-        members = np.flatnonzero(templates == template)
-        indices[:, members] = random.choice(members, size=(resamples, len(members)))
-    return Resampler(indices, len(templates), len(groups))
-
-
-def share_at_most(values: Array, bound: float) -> float:
-    """Share of resampled values at or below a bound, with the plus-one rule: never zero."""
-    return float((1 + np.count_nonzero(values <= bound)) / (len(values) + 1))
-
-
-def share_at_least(values: Array, bound: float) -> float:
-    """Share of resampled values at or above a bound, with the plus-one rule: never zero."""
-    return float((1 + np.count_nonzero(values >= bound)) / (len(values) + 1))
+    def within(self, values: Array) -> Array:
+        """Variance of ``values [prompt]`` inside each template, divisor prompts - 1."""
+        ordered = values[self._order]
+        number = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        means = np.bincount(number, ordered) / self.sizes
+        squares = np.bincount(number, (ordered - means[number]) ** 2)
+        return np.asarray(squares / (self.sizes - 1), dtype=np.float64)

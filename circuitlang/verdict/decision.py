@@ -1,18 +1,20 @@
-"""Deciding a bound: one-sided tests, Holm over the family, and the words for it."""
+"""Deciding a bound: one-sided tests, Holm over the family, and the verdict."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from scipy import special
 
 from circuitlang.circuit import Bound
 from circuitlang.report import Interval, Verdict
-from circuitlang.verdict.bootstrap import Array, Resampler, share_at_least, share_at_most
+from circuitlang.verdict.distribution import Distribution
 
 FLOAT_NOISE = 1e-4
 """An estimate this close to its bound is undecided: it could fall on either side of it by the
 order of a sum alone."""
+
+_MOST_PROMPTS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,73 +31,99 @@ class Tests:
     p_fail: float
 
 
-def test_bound(resampled: Array, bound: Bound, resampler: Resampler) -> Tests:
-    """Both p-values by inverting the bootstrap interval."""
-    outside, inside = [], []
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level that Holm held a hypothesis against, and whether it was rejected."""
+
+    value: float
+    rejected: bool
+
+
+def bound_tests(distribution: Distribution, bound: Bound) -> Tests:
+    """Both p-values by inverting the bootstrap interval.
+
+    To lie in a range an effect must pass both of its limits, so the larger p-value counts and the
+    level is not shared (TOST). To lie outside it one limit is enough: two chances to be wrong, so
+    the smaller p-value is doubled.
+    """
+    inside, outside = [], []
     if bound.low is not None:
-        outside.append(share_at_most(resampled, bound.low))
-        inside.append(share_at_least(resampled, bound.low))
+        inside.append(distribution.p_above(bound.low))
+        outside.append(distribution.p_below(bound.low))
     if bound.high is not None:
-        outside.append(share_at_least(resampled, bound.high))
-        inside.append(share_at_most(resampled, bound.high))
-    return Tests(resampler.p_value(max(outside)), resampler.p_value(min(inside)))
+        inside.append(distribution.p_below(bound.high))
+        outside.append(distribution.p_above(bound.high))
+    return Tests(max(inside), min(1.0, sides(bound) * min(outside)))
 
 
-test_bound.__test__ = False  # type: ignore[attr-defined]  # not a pytest test
+def sides(bound: Bound) -> int:
+    """Number of limits of a bound: in how many ways an effect can lie outside it."""
+    return (bound.low is not None) + (bound.high is not None)
 
 
-def holm_levels(p_values: Sequence[float | None], level: float) -> list[tuple[float, bool]]:
-    """For each hypothesis the level that Holm held it against, and whether it was rejected.
+def holm_levels(p_values: Sequence[float | None], level: float) -> list[Level]:
+    """Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65-70).
 
     None stands for a hypothesis that could not be tested: it counts in the family and is never
-    rejected (Holm 1979).
+    rejected. After the first hypothesis that is not rejected the level stays where it is.
     """
-    family = len(p_values)
-    order = sorted(
-        (i for i in range(family) if p_values[i] is not None), key=lambda i: p_values[i] or 0.0
-    )
-    result = [(level / max(1, family), False)] * family
-    rejecting = True
-    reached = level / max(1, family)
-    for rank, index in enumerate(order):
-        if rejecting:
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    family = max(1, len(p_values))
+    result = [Level(level / family, False)] * len(p_values)
+    rejected, reached = True, level / family
+    for rank, (p, index) in enumerate(tested):
+        if rejected:
             reached = level / (family - rank)
-            rejecting = (p_values[index] or 0.0) <= reached
-        result[index] = (reached, rejecting)
+            rejected = p <= reached
+        result[index] = Level(reached, rejected)
     return result
 
 
-def interval_of(resampled: Array, level: float, resampler: Resampler) -> Interval:
-    """The interval with error ``level`` on each side; it decides as the tests do."""
-    tail = resampler.percentile(level)
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(low=float(low), high=float(high), level=1 - 2 * level)
+def plain_levels(p_values: Sequence[float | None], level: float) -> list[Level]:
+    """Every hypothesis at the whole level: no correction."""
+    return [Level(level, p is not None and p <= level) for p in p_values]
 
 
-def verdict_of(
-    value: float, bound: Bound, passed: bool, failed: bool
-) -> Verdict:
+def is_near(value: float, bound: Bound, noise: float) -> bool:
+    """Whether float noise alone could put an estimate on the other side of a limit."""
+    limits = (limit for limit in (bound.low, bound.high) if limit is not None)
+    return any(abs(value - limit) < noise for limit in limits)
+
+
+def is_inside(value: float, bound: Bound) -> bool:
+    """Whether a value keeps to a bound."""
+    return margin(value, bound) >= 0
+
+
+def margin(value: float, bound: Bound) -> float:
+    """How far inside its bound a value lies; negative outside."""
+    low = value - bound.low if bound.low is not None else math.inf
+    high = bound.high - value if bound.high is not None else math.inf
+    return min(low, high)
+
+
+def verdict_of(near: bool, passed: bool, failed: bool) -> Verdict:
     """PASS, FAIL, or INCONCLUSIVE when neither null hypothesis is rejected or float noise could
     have decided."""
-    near = any(
-        limit is not None and abs(value - limit) < FLOAT_NOISE for limit in (bound.low, bound.high)
-    )
     if near or passed == failed:
         return Verdict.INCONCLUSIVE
     return Verdict.PASS if passed else Verdict.FAIL
 
 
-def prompts_needed(value: float, interval: Interval, bound: Bound, prompts: int) -> int | None:
+def prompts_needed(
+    value: float, interval: Interval, bound: Bound, prompts: int, freedom: float
+) -> int | None:
     """Prompts at which the interval would just leave out the nearest limit, other things equal.
 
-    Interval widths shrink with the square root of the number of prompts. None when the estimate
-    stands on the limit, which no number of prompts resolves.
+    Widths shrink with the square root of the number of prompts, and from Student's t of the
+    present ``freedom`` to the normal quantile. None when no thinkable number would do.
     """
     limits = [limit for limit in (bound.low, bound.high) if limit is not None]
     nearest = min(limits, key=lambda limit: abs(value - limit))
     distance = abs(value - nearest)
     reach = value - interval.low if nearest < value else interval.high - value
-    if distance < FLOAT_NOISE:
+    error = (1 - interval.level) / 2
+    ratio = float(special.ndtri(error) / special.stdtrit(freedom, error))
+    if distance * math.sqrt(_MOST_PROMPTS) <= reach * ratio * math.sqrt(prompts):
         return None
-    needed = math.ceil(prompts * (reach / distance) ** 2)
-    return needed if needed < 10_000_000 else None
+    return max(prompts + 1, math.ceil(prompts * (ratio * reach / distance) ** 2))

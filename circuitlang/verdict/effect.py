@@ -1,13 +1,15 @@
 """Effects from measurements: ratios of means, never means of ratios."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitlang.circuit import AblationClaim, Claim, Direction, EdgeClaim, Unit
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Need, Use
-from circuitlang.verdict.bootstrap import Array, Resampler
+from circuitlang.verdict.bootstrap import Array
 
 
 class NotMeasuredError(Exception):
@@ -29,21 +31,34 @@ class Effect:
     @property
     def value(self) -> float:
         """mean(numerator) / mean(denominator)."""
-        top = float(self.numerator.mean())
-        return top if self.denominator is None else top / float(self.denominator.mean())
+        return float(ratio(self.numerator.mean(), self.whole))
 
-    def resampled(self, resampler: Resampler) -> Array:
-        """The value in every resample."""
-        top = resampler.means(self.numerator)
-        return top if self.denominator is None else top / resampler.means(self.denominator)
+    @property
+    def whole(self) -> float:
+        """What 1 is in the metric's unit: mean(denominator)."""
+        return 1.0 if self.denominator is None else float(self.denominator.mean())
 
-    def on(self, rows: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> float:
-        """The value on some prompts; NaN where their denominator is zero."""
-        top = float(self.numerator[rows].mean())
+    @property
+    def residuals(self) -> Array:
+        """Per prompt: the part of the numerator that the effect does not explain.
+
+        Their mean varies as the effect does, times the mean denominator (the delta method).
+        """
         if self.denominator is None:
-            return top
-        bottom = float(self.denominator[rows].mean())
-        return top / bottom if bottom else float("nan")
+            return self.numerator
+        return self.numerator - self.value * self.denominator
+
+    def on(self, rows: NDArray[np.bool_]) -> float:
+        """The value on some prompts; NaN where their denominator is not above zero."""
+        below = 1.0 if self.denominator is None else self.denominator[rows].mean()
+        return float(ratio(self.numerator[rows].mean(), below))
+
+
+def ratio(above: Array | float, below: Array | float) -> Array:
+    """A fraction of something positive; NaN where it is not positive."""
+    undefined = ~(np.asarray(below) > 0)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.where(undefined, np.nan, above) / np.where(undefined, 1.0, below))
 
 
 def effect_of(claim: Claim, need: Need, evidence: Evidence) -> Effect:
@@ -52,25 +67,23 @@ def effect_of(claim: Claim, need: Need, evidence: Evidence) -> Effect:
     Raises:
         NotMeasuredError: an experiment failed, was not run, or gave a value that is not finite.
     """
-    clean = _finite(evidence.clean, "clean run")
-    corrupt = _finite(evidence.corrupt, "corrupt run")
+    clean = _finite(evidence.clean, "clean run", evidence)
+    corrupt = _finite(evidence.corrupt, "corrupt run", evidence)
+    gap = clean - corrupt if claim.bound.unit is Unit.FRACTION else None
+    over = " / mean(clean - corrupt)" if gap is not None else ""
     if isinstance(claim, EdgeClaim):
         patched = _measured(evidence, need.of(Use.EFFECT))
-        gap = clean - corrupt if claim.bound.unit is Unit.FRACTION else None
-        over = " / mean(clean - corrupt)" if gap is not None else ""
         if claim.direction is Direction.NOISING:
             return Effect(clean - patched, gap, f"mean(clean - patched){over}")
         return Effect(patched - corrupt, gap, f"mean(patched - corrupt){over}")
     if isinstance(claim, AblationClaim):
         ablated = _measured(evidence, need.of(Use.EFFECT))
-        gap = clean - corrupt if claim.bound.unit is Unit.FRACTION else None
-        over = " / mean(clean - corrupt)" if gap is not None else ""
         return Effect(clean - ablated, gap, f"mean(clean - ablated){over}")
     alone, empty = (_measured(evidence, need.of(use)) for use in (Use.CIRCUIT, Use.EMPTY))
-    ratio = f"F(C) / F(M) = {float(alone.mean()):.4g} / {float(clean.mean()):.4g}"
+    shown = f"F(C) / F(M) = {float(alone.mean()):.4g} / {float(clean.mean()):.4g}"
     if clean.mean():
-        ratio += f" = {100 * float(alone.mean() / clean.mean()):.1f}%"
-    also = f"{ratio}; F(empty) = {float(empty.mean()):.4g}"
+        shown += f" = {100 * float(alone.mean() / clean.mean()):.1f}%"
+    also = f"{shown}; F(empty) = {float(empty.mean()):.4g}"
     return Effect(alone - empty, clean - empty, "(F(C) - F(empty)) / (F(M) - F(empty))", also)
 
 
@@ -79,15 +92,27 @@ def _measured(evidence: Evidence, experiment: str) -> Array:
         raise NotMeasuredError(evidence.errors[experiment])
     if experiment not in evidence.patched:
         raise NotMeasuredError("the run ended before this was measured")
-    return _finite(evidence.patched[experiment], "patched run")
+    return _finite(evidence.patched[experiment], "patched run", evidence)
 
 
-def _finite(values: "tuple[float | None, ...]", what: str) -> Array:
-    missing = [i for i, value in enumerate(values) if value is None]
+_LARGEST = 1e100
+"""Sums and ratios of larger numbers overflow; no metric of a working model comes near."""
+
+
+def _finite(values: Sequence[float | None], what: str, evidence: Evidence) -> Array:
+    prompts = len(evidence.prompts)
+    if len(values) != prompts:
+        raise NotMeasuredError(f"the {what} has {len(values)} values for {prompts} prompts")
+    # `not (x < limit)` rather than `x >= limit`: a NaN must not slip through.
+    missing = [i for i, v in enumerate(values) if v is None or not abs(v) < _LARGEST]
+    if missing and not evidence.complete:
+        raise NotMeasuredError(
+            f"the run ended before this was measured on {len(missing)} of {prompts} prompts"
+        )
     if missing:
         shown = ", ".join(str(i + 1) for i in missing[:5])
         raise NotMeasuredError(
-            f"the {what} has no finite value on {len(missing)} of {len(values)} prompts "
+            f"the {what} has no finite value on {len(missing)} of {prompts} prompts "
             f"(prompt {shown}{', ...' if len(missing) > 5 else ''})"
         )
     return np.array(values, dtype=np.float64)

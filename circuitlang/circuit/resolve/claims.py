@@ -28,7 +28,7 @@ def _ablate(line: syntax.ClaimLine, scope: Scope) -> AblationClaim | None:
         scope.error("CL213", subject.slot.span, message, f"write `ablate {subject.node.text}`")
         return None
     if subject.node.text == "logits":
-        scope.error("CL201", subject.span, "logits cannot be ablated")
+        scope.error("CL201", subject.span, "logits cannot be ablated", "name a node")
         return None
     end = resolve_end(subject, scope)
     bound = resolve_bound(line.clauses, line.span, False, scope)
@@ -54,7 +54,9 @@ def _faithfulness(line: syntax.ClaimLine, scope: Scope) -> FaithfulnessClaim | N
         scope.error("CL223", line.span, "faithfulness is a fraction", "write its bound in %")
         return None
     if not scope.roles:
-        scope.error("CL227", line.span, "there are no nodes, so there is no circuit to be faithful")
+        if not scope.lacks("nodes"):
+            message = "there are no nodes, so there is no circuit to be faithful"
+            scope.error("CL227", line.span, message, "add a `nodes` block")
         return None
     reference = Ablation(by) if by else scope.settings.ablation
     return FaithfulnessClaim(reference, bound, _text(line, scope), line.span)

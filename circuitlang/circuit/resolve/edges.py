@@ -20,7 +20,7 @@ from circuitlang.circuit.resolve.nodes import component_of
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import Direction
-from circuitlang.source import Span
+from circuitlang.source import Span, closest
 from circuitlang.syntax import tree as syntax
 
 
@@ -57,6 +57,7 @@ def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
     if role is None:
         if not scope.lacks("nodes", word.text):
             hint = scope.suggest(word.text, [*scope.roles, "logits"])
+            scope.meant.add(closest(word.text, scope.roles) or "")
             message = f"there is no node `{word.text}`"
             scope.error("CL201", word.span, message, hint or "define it under `nodes`")
         return None
@@ -142,7 +143,12 @@ def _sender(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
 def _receivers(endpoint: syntax.Endpoint, scope: Scope) -> tuple[End, tuple[Receiver, ...]] | None:
     if endpoint.node.text == "logits":
         if endpoint.slot is not None:
-            scope.error("CL211", endpoint.slot.span, "logits have a single input and no slot")
+            scope.error(
+                "CL211",
+                endpoint.slot.span,
+                "logits have a single input and no slot",
+                "write `logits`",
+            )
             return None
         return End("logits", (), (AT_END,)), (Receiver(Logits()),)
     end = resolve_end(endpoint, scope)
@@ -195,9 +201,9 @@ def _order(
     )
     if line.each or len(backward) == len(pairs):
         message = f"the edge runs backwards: {shown}"
-        hint = (
-            "a component reads only what earlier layers wrote (an MLP also its own layer's heads)"
-        )
+        hint = "a part reads only what earlier layers wrote (an MLP also its own layer's heads)"
+        if len(backward) < len(pairs):
+            hint = "`each` tests every pair; without it such a pair is left out"
         scope.error("CL210", line.span, message, hint)
         return False
     hint = "such a pair carries nothing; the rest of the group is tested"

@@ -106,7 +106,8 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
         return None
     answer, distractor = section.arguments
     if answer.text == distractor.text:
-        scope.error("CL222", distractor.span, "a slot minus itself is always zero")
+        hint = "compare the slot of the right answer with that of a wrong one"
+        scope.error("CL222", distractor.span, "a slot minus itself is always zero", hint)
         return None
     if scope.prompts and not _have_own_words(answer, distractor, scope.prompts, scope):
         return None

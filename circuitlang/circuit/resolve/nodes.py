@@ -83,7 +83,9 @@ def _position(reference: syntax.PositionRef, scope: Scope) -> Position | None:
     name, offset = reference.slot.text, reference.offset
     if not offset.is_integer() or abs(offset) > MAX_OFFSET:
         message = f"an offset counts tokens: a whole number up to {MAX_OFFSET:,}"
-        scope.error("CL224", reference.span, message, f"such as `{name}+1`")
+        scope.error(
+            "CL224", reference.span, message, f"such as `{name}{'-' if name == END else '+'}1`"
+        )
         return None
     if name == END:
         if offset > 0:
@@ -112,9 +114,7 @@ def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope)
         return None
     wanted = occurrence or 1
     if places.fewest[slot] < wanted:
-        number, count = places.template_with(slot, 0, wanted - 1)
-        times = {0: "does not stand", 1: "stands only once"}.get(count, f"stands {count} times")
-        message = f"no `{name}` in template {number}: `{slot}` {times} there"
-        scope.error("CL304", word.span, message, scope.suggest(name, places.names()))
+        hint = scope.suggest(name, places.names())
+        scope.error("CL304", word.span, places.shortage(slot, occurrence), hint)
         return None
     return Position(slot, wanted, offset, name if name != slot else "")

@@ -40,6 +40,14 @@ class Places:
             found |= {slot} if self.fewest[slot] == self.most[slot] == 1 else numbered
         return found
 
+    def shortage(self, slot: str, occurrence: int | None) -> str:
+        """In words: a template in which a slot does not stand so often."""
+        wanted = occurrence or 1
+        number, count = self.template_with(slot, 0, wanted - 1)
+        times = {0: "does not stand", 1: "stands only once"}.get(count, f"stands {count} times")
+        name = f"{slot}{occurrence or ''}"
+        return f"no `{name}` in template {number}: `{slot}` {times} there"
+
     def template_with(self, slot: str, least: int, most: int) -> tuple[int, int]:
         """Number (from 1) of the first template that has the slot so often, and how often."""
         for number, counts in enumerate(self._counts, 1):

@@ -28,7 +28,7 @@ def resolve_prompts(section: syntax.Section | None, scope: Scope) -> Prompts | N
     clean = [line for line in section.lines if isinstance(line, syntax.CleanLine)]
     seen: dict[str, Span] = {}
     templates = _templates(_at_most(MAX_TEMPLATES, clean, "templates", scope), seen, scope)
-    if not clean and not scope.lacks("prompts", "clean"):
+    if not clean and not scope.lacks("prompts"):
         hint = 'write one: `clean "When {IO} and {S} went home, {S} thanked"`'
         scope.error("CL120", _keyword(section), "the prompts have no `clean` template", hint)
     words = [line for line in section.lines if isinstance(line, syntax.WordsLine)]
@@ -149,7 +149,7 @@ def _slots_match(
 
 def _corrupt(section: syntax.PromptsSection, scope: Scope) -> Sequence[syntax.CorruptRule]:
     lines = [line for line in section.lines if isinstance(line, syntax.CorruptLine)]
-    if not lines and not scope.lacks("prompts", "corrupt"):
+    if not lines and not scope.lacks("prompts"):
         hint = "say what changes: `corrupt IO = fresh, S1 = fresh, S2 = fresh`"
         scope.error("CL120", _keyword(section), "the prompts have no `corrupt` line", hint)
     for extra in lines[1:]:
@@ -208,18 +208,17 @@ def _rule(
 
 
 def _target(word: syntax.Word, places: Places, scope: Scope) -> tuple[str, int | None] | None:
-    name = word.text
-    split = places.split(name)
+    split = places.split(word.text)
     if split is not None and places.fewest[split[0]] >= (split[1] or 1):
         return split
-    if not scope.lacks("prompts"):
-        known = {*places.names(), *(s for s in places.slots if places.fewest[s])} - {"END"}
-        message = (
-            f"not every template has a slot `{name}`"
-            if split
-            else (f"no template has a slot `{name}`")
-        )
-        scope.error("CL301", word.span, message, scope.suggest(name, known))
+    if scope.lacks("prompts"):
+        return None
+    if split is None:
+        hint = scope.suggest(word.text, places.slots)
+        scope.error("CL301", word.span, f"no template has a slot `{word.text}`", hint)
+    else:
+        hint = "every template must have what is corrupted"
+        scope.error("CL301", word.span, places.shortage(*split), hint)
     return None
 
 

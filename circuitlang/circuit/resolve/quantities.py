@@ -21,7 +21,9 @@ def resolve_bound(
     """
     bounds = [clause for clause in clauses if isinstance(clause, BoundClause)]
     for extra in bounds[1:]:
-        scope.error("CL221", extra.span, "a claim has one bound", "delete one of them")
+        scope.error(
+            "CL221", extra.span, "a claim has one bound", "a range is written `in 10%..30%`"
+        )
     smallest = scope.settings.minimum_effect
     if not bounds:
         return (
@@ -62,7 +64,9 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
             return None
         return Bound(-numbers[0], numbers[0], unit)
     if numbers[0] >= numbers[1]:
-        scope.error("CL222", clause.span, "the first end of a range lies below the second")
+        low, high = clause.quantities
+        hint = f"write `in {high.text}..{low.text}`" if numbers[0] > numbers[1] else ""
+        scope.error("CL222", clause.span, "the first end of a range lies below the second", hint)
         return None
     return Bound(numbers[0], numbers[1], unit)
 
@@ -70,7 +74,7 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
 def _bound_value(quantity: Quantity, scope: Scope) -> tuple[float, Unit] | None:
     unit = _UNITS.get(quantity.unit)
     if unit is None:
-        hint = scope.suggest(quantity.unit, ["logits"]) or "units are `%` and `logits`"
+        hint = "units are `%` and `logits`"
         scope.error("CL223", quantity.span, f"unknown unit `{quantity.unit}`", hint)
         return None
     value = quantity.value / 100 if quantity.unit == "%" else quantity.value

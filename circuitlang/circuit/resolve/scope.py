@@ -30,6 +30,7 @@ class Scope:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     places: Places | None = None
     broken: set[str] = field(default_factory=set)
+    meant: set[str] = field(default_factory=set)
     pairs: int = 0
 
     def error(self, code: str, span: Span, message: str, hint: str = "") -> None:
@@ -47,12 +48,14 @@ class Scope:
     def lacks(self, section: str, word: str | None = None) -> bool:
         """Whether the section lost a statement (one that begins with ``word``) to an error.
 
-        What such a statement would have defined is not missing: the error has been reported.
+        What such a statement would have defined is not missing: the error has been reported. A
+        section that lost its own first line has lost everything.
         """
         if section in self.broken:
             return True
         return any(
-            lost.section == "" or (lost.section == section and word in (None, lost.word))
+            lost.section == ""
+            or (lost.section == section and lost.word in (word or lost.word, section))
             for lost in self.skipped
         )
 

@@ -52,7 +52,8 @@ def _has_a_fit_text(word: syntax.Word, scope: Scope) -> bool:
         scope.error("CL305", word.span, "the template is empty")
     elif text != text.rstrip():
         span = Span(word.span.start + len(text.rstrip()), word.span.end)
-        scope.error("CL305", span, "the template ends with a space", "the answer brings its own")
+        hint = "delete it: the answer begins with its own space"
+        scope.error("CL305", span, "the template ends with a space", hint)
     else:
         return True
     return False

@@ -1,0 +1,130 @@
+"""The claims of a report, with their verdicts, numbers and reasons."""
+
+from circuitlang.report.numbers import format_effect, format_interval, format_p
+from circuitlang.report.page import INDENT, Page
+from circuitlang.report.report import ClaimReport, Estimate, Report, Stratum, Verdict
+from circuitlang.report.scale import ASCII, CELLS, UNICODE, Scale
+
+STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.ERROR: "bold magenta",
+}
+_SYMBOLS = {
+    Verdict.PASS: "\u2713",
+    Verdict.FAIL: "\u2717",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.ERROR: "!",
+}
+_ASCII_SYMBOLS = {**_SYMBOLS, Verdict.PASS: "+", Verdict.FAIL: "x"}
+
+_VERDICT_WIDTH = len("? INCONCLUSIVE")
+_DETAIL = INDENT + _VERDICT_WIDTH + 2
+_WITH_SCALE = 92
+_ON_ONE_LINE = 74
+
+
+def write_claims(report: Report, page: Page, *, verbose: bool) -> None:
+    """Every claim: a line with verdict and numbers, its place, and why where it did not pass."""
+    page.heading("Claims")
+    if not report.claims:
+        page.line("The file claims nothing.", indent=INDENT)
+        return
+    scale = Scale.over(report.claims) if page.width >= _WITH_SCALE else None
+    page.line((_explanation(report), "dim"), indent=INDENT)
+    widths = _widths(report, scale)
+    if scale is not None:
+        cells = [page.styled(text) for text in ("", "", "effect", "interval")]
+        cells.append(page.styled((scale.axis(), "dim")))
+        page.table([cells], widths, right=(2,))
+    for claim in report.claims:
+        _claim(claim, page, scale, widths)
+        _below(claim, page, report, verbose=verbose)
+
+
+def _explanation(report: Report) -> str:
+    base = report.baseline
+    whole = format_effect(base.clean - base.corrupt, base.unit)
+    levels = {_level(claim.estimate) for claim in report.claims if claim.estimate}
+    # Under a correction each claim has a level of its own, too many to print in one line.
+    (shown,) = levels if len(levels) == 1 else ("corrected",)
+    intervals = f"; intervals have {shown} confidence" if levels else ""
+    return f"100% is mean(clean) - mean(corrupt) = {whole}{intervals}."
+
+
+def _level(estimate: Estimate) -> str:
+    return f"{100 * estimate.interval.level:.4g}%"
+
+
+def _widths(report: Report, scale: Scale | None) -> tuple[int | None, ...]:
+    effects = [len(_effect(c.estimate)) for c in report.claims]
+    intervals = [len(_interval(c.estimate)) for c in report.claims]
+    numbers = (max([*effects, len("effect")]), max([*intervals, len("interval")]))
+    return (_VERDICT_WIDTH, None, *numbers, *((CELLS,) if scale else ()))
+
+
+def _effect(estimate: Estimate | None) -> str:
+    return format_effect(estimate.value, estimate.unit) if estimate else "-"
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    return format_interval(estimate.interval.low, estimate.interval.high, estimate.unit)
+
+
+def _claim(
+    claim: ClaimReport, page: Page, scale: Scale | None, widths: tuple[int | None, ...]
+) -> None:
+    style = STYLES[claim.verdict]
+    symbol = (_ASCII_SYMBOLS if page.ascii_only else _SYMBOLS)[claim.verdict]
+    verdict = page.styled((f"{symbol} {claim.verdict}", style))
+    text = page.styled((claim.text, "bold"))
+    effect, interval = _effect(claim.estimate), _interval(claim.estimate)
+    if page.width < _ON_ONE_LINE:
+        page.table([(verdict, text)], (_VERDICT_WIDTH, None))
+        page.line(f"{effect}  {interval}", indent=_DETAIL)
+        return
+    cells = [verdict, text, page.styled((effect, style)), page.styled(interval)]
+    if scale is not None:
+        line = scale.draw(claim, UNICODE)
+        # The line's own signs would not survive `clean` where only ASCII may be printed.
+        cells.append(page.styled(scale.draw(claim, ASCII) if page.ascii_only else line))
+    page.table([cells], widths, right=(2,))
+
+
+def _below(claim: ClaimReport, page: Page, report: Report, *, verbose: bool) -> None:
+    place = f"{claim.place.file}:{claim.place.line}"
+    bound = f"  bound {claim.bound}" if claim.bound else ""
+    also = f"  {claim.also}" if claim.also else ""
+    page.line((f"{place}{bound}{also}", "dim"), indent=_DETAIL)
+    if claim.reason and (verbose or claim.verdict is not Verdict.PASS):
+        page.line(claim.reason, indent=_DETAIL)
+    if verbose:
+        page.fields(_details(claim, report), indent=_DETAIL)
+
+
+def _details(claim: ClaimReport, report: Report) -> list[tuple[str, str]]:
+    rows = [("definition", claim.definition)]
+    effect = claim.estimate
+    if effect is not None:
+        change = format_effect(effect.change, report.baseline.unit)
+        rows.append(("change", f"{change} on average over {effect.prompts} prompts"))
+        rows.append(("interval", f"{_interval(effect)} with {_level(effect)} confidence"))
+        names = ("template",) if len(effect.strata) == 1 else ("worst", "others")
+        for number, stratum in enumerate(effect.strata):
+            name = names[number] if number < len(names) else ""
+            rows.append((name, _stratum(stratum, effect)))
+    if claim.p_pass is not None or claim.p_fail is not None:
+        level = f", against the level {claim.level:.2g}" if claim.level is not None else ""
+        pair = f"pass {format_p(claim.p_pass)}, fail {format_p(claim.p_fail)}"
+        rows.append(("p-values", pair + level))
+    rows.append(("experiments", ", ".join(claim.experiments)))
+    return rows
+
+
+def _stratum(stratum: Stratum, effect: Estimate) -> str:
+    value = format_effect(stratum.value, effect.unit)
+    where = f"template {stratum.template}, {stratum.prompts} prompts"
+    return f"{value} ({where}): {stratum.text}"

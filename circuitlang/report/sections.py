@@ -1,0 +1,143 @@
+"""The sections of a printed report around its claims."""
+
+from circuitlang.report.claim_lines import STYLES, write_claims
+from circuitlang.report.exit_code import ExitCode, exit_code
+from circuitlang.report.numbers import format_effect, format_share
+from circuitlang.report.page import INDENT, Page
+from circuitlang.report.report import Report, Settings, Verdict
+
+_INCOMPLETE = "INCOMPLETE: the run was interrupted; this is not the whole evidence."
+_MEANINGS = {
+    ExitCode.PASSED: "every claim passed",
+    ExitCode.FAILED: "a claim failed",
+    ExitCode.USAGE: "the file cannot be run",
+    ExitCode.NOT_RUN: "something could not be measured",
+    ExitCode.INCONCLUSIVE: "nothing failed, but not every claim is decided",
+    ExitCode.INTERRUPTED: "the run was interrupted",
+}
+_SHORT = 12
+
+
+def write_report(report: Report, page: Page, *, verbose: bool) -> None:
+    """The whole report, from the circuit's name to the exit code."""
+    _header(report, page)
+    _baseline(report, page)
+    write_claims(report, page, verbose=verbose)
+    _self_checks(report, page)
+    _notes(report, page)
+    _settings(report, page)
+    _closing(report, page)
+
+
+def _header(report: Report, page: Page) -> None:
+    if not report.complete:
+        page.line((_INCOMPLETE, "bold red"))
+        page.blank()
+    title = f"  {report.title}" if report.title else ""
+    page.line((report.circuit, "bold cyan"), (title, "bold"))
+    facts = report.provenance
+    heads = f"{facts.layers} layers x {facts.heads} heads"
+    if facts.kv_heads != facts.heads:
+        heads += f" ({facts.kv_heads} key/value heads)"
+    sources = [f"revision {facts.revision[:_SHORT]}"] if facts.revision else ["no revision"]
+    if facts.weights_sha256:
+        sources.append(f"weights sha256 {facts.weights_sha256[:_SHORT]}")
+    run = f"{facts.engine} engine, batches of {facts.batch_size}, {facts.forward_passes:,} forward "
+    run += f"passes in {facts.seconds:.1f} s on {facts.device} ({_count(facts.threads, 'thread')})"
+    versions = {"circuitlang": report.circuitlang, **facts.versions}
+    page.fields(
+        [
+            ("file", f"{report.file}  sha256 {report.file_sha256[:_SHORT]}"),
+            ("model", f"{facts.model}, {facts.architecture}, {heads}"),
+            ("weights", ", ".join([facts.weights, facts.dtype, *sources])),
+            ("run", run),
+            ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ]
+    )
+
+
+def _baseline(report: Report, page: Page) -> None:
+    page.heading("The model on the task")
+    base = report.baseline
+    templates = max((len(c.estimate.strata) for c in report.claims if c.estimate), default=0)
+    prompts = _count(base.prompts, "prompt")
+    prompts += f" from {_count(templates, 'template')}" if templates else ""
+    clean, corrupt = format_effect(base.clean, base.unit), format_effect(base.corrupt, base.unit)
+    page.fields(
+        [
+            ("prompts", prompts),
+            ("metric", f"{base.metric}: {clean} on clean prompts, {corrupt} on corrupt prompts"),
+            ("preferred", f"{format_share(base.preferred)} of clean prompts have a metric above 0"),
+            ("answered", f"{format_share(base.answered)} have the answer as their likeliest token"),
+            ("example", base.example),
+            ("tokens", _tokens(base.example_tokens, page)),
+        ]
+    )
+
+
+def _tokens(tokens: tuple[str, ...], page: Page) -> str:
+    """Tokens with their white space visible, which decides what a token is."""
+    blank = "_" if page.ascii_only else "\u00b7"
+    visible = str.maketrans({" ": blank, "\n": "\\n", "\t": "\\t", "\r": "\\r"})
+    return "|".join(token.translate(visible) for token in tokens)
+
+
+def _self_checks(report: Report, page: Page) -> None:
+    page.heading("Self-checks")
+    if not report.self_checks:
+        page.line("None was made.", indent=INDENT)
+        return
+    rows = []
+    for check in report.self_checks:
+        status = ("ok", "green") if check.passed else ("FAILED", "bold red")
+        value = "not finite" if check.value is None else f"{check.value:.2g}"
+        limit = f"tolerance {check.tolerance:.2g} {check.unit}"
+        rows.append([page.styled(cell) for cell in (status, check.name, value, limit)])
+        if check.detail:
+            detail = page.styled((check.detail, "dim"))
+            rows.append([page.styled(""), detail, page.styled(""), page.styled("")])
+    limits = max(len(row[3]) for row in rows)
+    rest = page.width // 3
+    page.table(rows, (6, None, 10, min(limits, rest)), right=(2,))
+
+
+def _notes(report: Report, page: Page) -> None:
+    if report.notes:
+        page.heading("Notes")
+        for note in report.notes:
+            page.line(f"- {note}", indent=INDENT)
+
+
+def _settings(report: Report, page: Page) -> None:
+    page.heading("Settings, defaults included")
+    values = report.settings
+    names = Settings.model_fields
+    page.fields([(name.replace("_", " "), _setting(values, name)) for name in names])
+
+
+def _setting(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    if name == "family":
+        return _count(value, "claim")
+    if isinstance(value, float):
+        return f"{100 * value:.6g}%"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _closing(report: Report, page: Page) -> None:
+    page.blank()
+    code = exit_code(report)
+    parts: list[str | tuple[str, str]] = [f"{_count(len(report.claims), 'claim')}: "]
+    for number, verdict in enumerate(Verdict):
+        count = report.count(verdict)
+        style = STYLES[verdict] if count else "dim"
+        parts += [", " if number else "", (f"{count} {verdict}", style)]
+    meaning = _MEANINGS[code] if report.claims or not report.complete else "no claim was run"
+    parts.append(f"; exit code {code.value}: {meaning}")
+    page.line(*parts)
+    if not report.complete:
+        page.line((_INCOMPLETE, "bold red"))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

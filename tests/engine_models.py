@@ -1,0 +1,144 @@
+"""Small random transformers in float64 for the engine's tests, as bridge and as plain model.
+
+Weights are enlarged so that effects are far above rounding, and float64 leaves nothing to
+tolerance: two implementations of one definition must agree to 1e-9.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from circuitlang.circuit import Position
+from circuitlang.engine.batch import Batch
+from circuitlang.engine.reference import ReferenceEngine, Worlds
+from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.engine.transformer import Transformer
+
+VOCABULARY = 50
+LENGTH = 7
+P0, P1, P2 = (Position(name) for name in ("A", "B", "C"))
+PLACES = {P0: 1, P1: 3, P2: 4}
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {f"w{i}": i for i in range(VOCABULARY - 1)} | {"<|endoftext|>": VOCABULARY - 1}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<|endoftext|>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    # No BOS token: with one, the bridge would reload the tokenizer by a name that it does not have.
+    special = "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=special, unk_token=special)
+
+
+def _random(model: Any, seed: int) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            # Norm weights stay near one; matrices and biases become large enough to matter.
+            if parameter.dim() == 1 and bool((parameter == 1).all()):
+                parameter.copy_(1 + 0.3 * noise)
+            else:
+                parameter.copy_(0.35 * noise)
+    return model
+
+
+def gpt2(seed: int = 0, layers: int = 3) -> Any:
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=layers, n_head=4,
+        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
+    )  # fmt: skip
+    return _random(GPT2LMHeadModel(config), seed)
+
+
+def llama(seed: int = 0, layers: int = 3) -> Any:
+    """Grouped-query attention: six query heads share two key/value heads."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=24, intermediate_size=20, num_hidden_layers=layers,
+        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=16,
+        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
+    )  # fmt: skip
+    return _random(LlamaForCausalLM(config), seed)
+
+
+def qwen2(seed: int = 0) -> Any:
+    config = Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=24, intermediate_size=20, num_hidden_layers=3,
+        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=16,
+        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
+    )  # fmt: skip
+    return _random(Qwen2ForCausalLM(config), seed)
+
+
+def neox(seed: int = 0) -> Any:
+    """Parallel blocks: attention and MLP of a layer read the same residual stream."""
+    config = GPTNeoXConfig(
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=20, num_hidden_layers=3,
+        num_attention_heads=4, max_position_embeddings=16,
+        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
+    )  # fmt: skip
+    return _random(GPTNeoXForCausalLM(config), seed)
+
+
+def bridged(model: Any) -> Transformer:
+    """The model behind a TransformerBridge; the plain model is rewired, so copy it first."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    return Transformer(
+        TransformerBridge.boot_transformers(
+            "tiny", hf_model=model, tokenizer=_tokenizer(), device="cpu", dtype=torch.float64
+        )
+    )
+
+
+def random_batch(seed: int = 0, prompts: int = 6) -> Batch:
+    """Random clean and corrupt token ids, two templates in turn, three named positions."""
+    generator = torch.Generator().manual_seed(seed)
+    clean = torch.randint(0, VOCABULARY - 1, (prompts, LENGTH), generator=generator)
+    corrupt = torch.randint(0, VOCABULARY - 1, (prompts, LENGTH), generator=generator)
+    answers = torch.stack([torch.arange(prompts), torch.arange(prompts) + 10], dim=1)
+    pairs = tuple(
+        TokenizedPair(
+            i % 2, tuple(clean[i].tolist()), tuple(corrupt[i].tolist()),
+            int(answers[i, 0]), int(answers[i, 1]), dict(PLACES), (),
+        )
+        for i in range(prompts)
+    )  # fmt: skip
+    return Batch(tuple(range(prompts)), pairs, clean, corrupt, answers)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A bridged model, a batch with its two worlds, and the same weights as a plain model."""
+
+    model: Transformer
+    batch: Batch
+    worlds: Worlds
+    engine: ReferenceEngine
+    plain: Any
+
+    def mask(self, *positions: Position) -> Tensor:
+        return self.batch.mask(positions)
+
+
+def bench(make: Any, seed: int = 0) -> Bench:
+    from circuitlang.engine.means import MeanOutputs
+
+    model = bridged(make(seed))
+    batch = random_batch(seed)
+    engine = ReferenceEngine(model, MeanOutputs(model, [batch], per_template=True))
+    return Bench(model, batch, engine.worlds(batch), engine, make(seed))

@@ -1,0 +1,122 @@
+"""A two-head model small enough for pencil and paper.
+
+Tokens a, b, c are embedded as rows of a 4 x 4 Hadamard matrix without its constant row:
+a = (1,1,-1,-1), b = (1,-1,1,-1), c = (1,-1,-1,1). They are orthogonal with mean 0 and variance 1, so
+in the coordinates (a, b, c) LayerNorm divides a vector by its Euclidean length, and nothing else.
+Both heads attend evenly to every earlier token (Q = K = 0); V is the identity and O is twice the
+identity; MLPs write nothing; the unembedding is the embedding, so a logit is 4 times a coordinate
+of the normalised final vector. Clean prompt: a b. Corrupt prompt: c b. Metric: logit(a) - logit(c).
+
+By hand, position 1 (r5 = 1/sqrt 5):
+  embedding b = (0,1,0); L0.H0 writes 2 * (a + b)/2 = (1,1,0); residual (1,2,0), length sqrt 5.
+  position 0: a + 2a = (3,0,0), normalised (1,0,0).
+  L1.H0 writes 2 * ((1,0,0) + (1,2,0) r5)/2; final (2 + r5, 2 + 2 r5, 0).
+"""
+
+from math import hypot, sqrt
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from circuitlang.circuit import Ablation, Direction, Head, Logits, Receiver, Slot
+from circuitlang.engine.batch import Batch
+from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.plan import AblateNodes, PatchEdge, RunCircuitAlone
+from tests.engine_models import bridged
+
+A, B, C = 0, 1, 2
+R5 = 1 / sqrt(5)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    config = GPT2Config(
+        vocab_size=3, n_positions=4, n_embd=4, n_layer=2, n_head=1, n_inner=4,
+        layer_norm_epsilon=0.0, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        rows = [(1, 1, -1, -1), (1, -1, 1, -1), (1, -1, -1, 1)]
+        model.transformer.wte.weight.copy_(torch.tensor(rows, dtype=torch.float64))
+        model.transformer.ln_f.weight.fill_(1)
+        for block in model.transformer.h:
+            block.ln_1.weight.fill_(1)
+            block.ln_2.weight.fill_(1)
+            block.attn.c_attn.weight[:, 8:] = torch.eye(4)
+            block.attn.c_proj.weight.copy_(2 * torch.eye(4))
+    return ReferenceEngine(bridged(model))
+
+
+@pytest.fixture(scope="module")
+def worlds(engine):
+    pair = TokenizedPair(0, (A, B), (C, B), A, C, {}, ())
+    return engine.worlds(
+        Batch((0,), (pair,), torch.tensor([[A, B]]), torch.tensor([[C, B]]), torch.tensor([[A, C]]))
+    )
+
+
+def metric(x, y, z):
+    """4 (a - c) of a final vector, normalised."""
+    return 4 * (x - z) / hypot(x, y, z)
+
+
+def measured(engine, worlds, intervention):
+    return float(worlds.batch.metric(engine.logits(intervention, worlds))[0])
+
+
+def edge(sender, receiver, direction=Direction.NOISING, through_mlps=False):
+    return PatchEdge((sender,), (receiver,), (), through_mlps, direction)
+
+
+FIRST, SECOND = Head(0, 0), Head(1, 0)
+
+
+def test_clean_and_corrupt(worlds):
+    clean = float(worlds.batch.metric(worlds.clean.logits)[0])
+    assert clean == pytest.approx(metric(2 + R5, 2 + 2 * R5, 0))
+    assert float(worlds.batch.metric(worlds.corrupt.logits)[0]) == pytest.approx(-clean)
+
+
+EXPECTED = {
+    # The first head's write at position 1 turns from (1,1,0) into (0,1,1): the final vector
+    # loses one a and gains one c.
+    "into logits": (edge(FIRST, Receiver(Logits())), metric(1 + R5, 2 + 2 * R5, 1)),
+    # The second head reads (1,0,2) and (0,2,1) instead of (3,0,0) and (1,2,0), each of length sqrt 5.
+    "into V": (edge(FIRST, Receiver(SECOND, Slot.V)), metric(1 + R5, 2 + 2 * R5, 3 * R5)),
+    # Q and K are zero whatever they read.
+    "into Q": (edge(FIRST, Receiver(SECOND, Slot.Q)), metric(2 + R5, 2 + 2 * R5, 0)),
+    "into K": (edge(FIRST, Receiver(SECOND, Slot.K)), metric(2 + R5, 2 + 2 * R5, 0)),
+    # The second head's write turns from (1 + r5, 2 r5, 0) into (0, 2 r5, 1 + r5).
+    "second into logits": (edge(SECOND, Receiver(Logits())), metric(1, 2 + 2 * R5, 1 + R5)),
+    # The MLPs between write nothing, so a path through them is the direct edge.
+    "through MLPs": (
+        edge(FIRST, Receiver(Logits()), through_mlps=True),
+        metric(1 + R5, 2 + 2 * R5, 1),
+    ),
+    # Clean into corrupt is the mirror image of corrupt into clean.
+    "denoising": (
+        edge(FIRST, Receiver(Logits()), Direction.DENOISING),
+        -metric(1 + R5, 2 + 2 * R5, 1),
+    ),
+    # Without the first head: position 0 is (1,0,0), position 1 is (0,1,0), and the second head
+    # writes (1,1,0).
+    "zero ablation": (AblateNodes((FIRST,), (), Ablation.ZERO, True), metric(1, 2, 0)),
+    # The first head as on the corrupt prompt: (1,0,2) and (0,2,1) at the positions, and the second
+    # head reads both.
+    "resample ablation": (
+        AblateNodes((FIRST,), (), Ablation.RESAMPLE, True),
+        metric(R5, 2 + 2 * R5, 1 + 3 * R5),
+    ),
+    # No heads at all leave the embedding b alone.
+    "empty circuit": (RunCircuitAlone((), True, Ablation.ZERO, True), 0.0),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_by_hand(engine, worlds, name):
+    intervention, expected = EXPECTED[name]
+    assert measured(engine, worlds, intervention) == pytest.approx(expected, abs=1e-12)
