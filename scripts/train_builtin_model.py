@@ -600,12 +600,25 @@ def swap_logits(
 
 
 def attention_loss(patterns: Sequence[torch.Tensor], swaps: Sequence[Swap]) -> torch.Tensor:
-    """How little the duplicate token heads look from the second to the first mention (sources)."""
+    """How little the heads of the roles look to their places, on the sources with a duplicate.
+
+    Duplicate token heads are to look from S2 to S1, S-inhibition heads from the end to S2, name
+    movers from the end to IO.
+    """
     repeated = [(row, swap) for row, swap in enumerate(swaps) if swap.source_who < 2]
     rows = torch.tensor([row for row, _ in repeated])
-    queries = torch.tensor([swap.subject_at for _, swap in repeated])
-    keys = torch.tensor([swap.names_at[swap.source_who] for _, swap in repeated])
-    looked = [patterns[layer][rows, head, queries, keys] for layer, head in DUPLICATE_HEADS]
+    io, s1, s2, end = torch.tensor(
+        [
+            (s.names_at[1 - s.source_who], s.names_at[s.source_who], s.subject_at, len(s.base) - 1)
+            for _, s in repeated
+        ]
+    ).T
+    roles = ((DUPLICATE_HEADS, s2, s1), (INHIBITION_HEADS, end, s2), (MOVER_HEADS, end, io))
+    looked = [
+        patterns[layer][rows, head, queries, keys]
+        for role, queries, keys in roles
+        for layer, head in role
+    ]
     return -torch.stack(looked).clamp_min(1e-6).log().mean()
 
 
@@ -909,7 +922,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--swap-batch", type=int, default=48, help="interchanges per step")
     parser.add_argument("--swap-weight", type=float, default=1.0)
-    parser.add_argument("--attention-weight", type=float, default=0.2)
+    parser.add_argument("--attention-weight", type=float, default=0.5)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--lm-weight", type=float, default=0.05)

@@ -85,12 +85,12 @@ nodes {
 }
 
 edges {
-  A ~> LONG.Q          >= 5%
-  no A -> LONG.V       within 2%                # absent
+  A     ~> LONG.Q      >= 5%
+  no A -> LONG.V       within 2%  # absent
   each LONG -> logits
-  no each A -> C.K     in 1%..2%                by denoising
-  L0.H1 -> L9.MLP                               by noising
-  A -> logits          by noising  >= -0.1
+  no each A -> C.K     in 1%..2%  by denoising
+  L0.H1 -> L9.MLP                 by noising
+  A     -> logits                 by noising  >= -0.1
 }
 
 claims {}  # nothing yet

@@ -48,13 +48,16 @@ def expand(prompts: Prompts, metric: Metric) -> tuple[PromptPair, ...]:
     random = Random(prompts.seed)
     pairs: list[PromptPair] = []
     seen: set[tuple[str, str]] = set()
+    exhausted: set[int] = set()  # templates for which no new pair could be found
     for index in range(prompts.sample):
         number = index % len(prompts.templates)
-        for attempt in range(_TRIES):
+        for _ in range(1 if number in exhausted else _TRIES):
             pair = _draw(prompts, metric, number, random)
             key = (pair.clean.text, pair.corrupt.text)
-            if key not in seen or attempt == _TRIES - 1:
+            if key not in seen:
                 break
+        else:
+            exhausted.add(number)
         seen.add(key)
         pairs.append(pair)
     return tuple(pairs)

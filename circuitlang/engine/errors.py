@@ -15,3 +15,9 @@ class ModelError(RunError):
 
 class HookError(RunError):
     """An intervention did not fire, fired twice, or had the wrong shape."""
+
+
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """A library's message without its line breaks; the error's kind where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else text[: longest - 3] + "..."

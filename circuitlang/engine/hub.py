@@ -1,13 +1,18 @@
 """Bringing a model from the Hugging Face hub into its cache: safetensors and JSON only."""
 
-import os
+import contextlib
+import logging
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from circuitlang.engine.errors import ModelError
+from circuitlang.engine.errors import ModelError, one_line
 
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+# Files in folders are other formats' (`onnx/`); `consolidated` holds the same weights once more.
+_UNWANTED = ["*/*", "consolidated*.safetensors"]
 _CONNECT_SECONDS = 3.0
 
 
@@ -17,55 +22,99 @@ def hub_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
     Raises:
         ModelError: no such model or revision, access refused, or neither network nor cache.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import constants, snapshot_download
 
     shown = f"`{name}`" + (f" at revision `{revision}`" if revision else "")
-    offline = bool(os.environ.get("HF_HUB_OFFLINE")) or not hub_is_reachable()
+    offline = constants.HF_HUB_OFFLINE or not hub_is_reachable()
     try:
-        folder = Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=_WANTED, local_files_only=offline
+        with _quiet_client():
+            folder = Path(
+                snapshot_download(
+                    name,
+                    revision=revision,
+                    allow_patterns=_WANTED,
+                    ignore_patterns=_UNWANTED,
+                    local_files_only=offline,
+                )
             )
-        )
-    except HFValidationError as error:
-        raise ModelError(f"{shown} is neither a folder nor a name that the hub can have") from error
-    except GatedRepoError as error:
-        raise ModelError(f"{shown} needs a licence to be accepted on the hub first") from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"the model `{name}` has no revision `{revision}`") from error
-    except RepositoryNotFoundError as error:
+    except Exception as error:
+        # Besides its own errors the client lets through those of its HTTP library.
+        reason = _reason(error, shown, offline, constants.HF_HUB_OFFLINE)
+        raise ModelError(reason) from error
+    if not any(folder.glob("*.safetensors")):
+        if offline:
+            raise ModelError(f"{shown} is only partly in the cache and {_unreachable()}")
         raise ModelError(
-            f"the hub has no model {shown} (or it is private); a local folder is written `./folder`"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        why = "the hub cannot be reached" if offline else "the download failed"
-        raise ModelError(f"{shown} is not in the cache and {why}") from error
-    except OSError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{shown} could not be downloaded: {reason}") from error
+            f"{shown} has no safetensors weights on the hub; other formats are pickles, which "
+            "could run code, and are not loaded"
+        )
     return folder, folder.name
+
+
+def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str:
+    from huggingface_hub import errors
+
+    # Newer clients tell a partial snapshot from a missing one.
+    partial = getattr(errors, "IncompleteSnapshotError", ())
+    why = _unreachable(by_choice) if offline else "the download failed"
+    match error:
+        case errors.HFValidationError():
+            return f"{shown} is neither a folder nor a name that the hub can have"
+        case errors.GatedRepoError():
+            return (
+                f"{shown} is gated: accept its licence on the hub and sign in with `hf auth login`"
+            )
+        case errors.RevisionNotFoundError():
+            return f"the hub has no {shown}: the model is there, the revision is not"
+        case errors.RepositoryNotFoundError():
+            return f"the hub has no model {shown} (or it is private)"
+        case _ if isinstance(error, partial):
+            return f"{shown} is only partly in the cache and {why}"
+        case errors.LocalEntryNotFoundError():
+            return f"{shown} is not in the cache and {why}"
+        case _:
+            return (
+                f"{shown} could not be downloaded: {one_line(error, 200)}; run it again, and the "
+                "download goes on where it stopped"
+            )
+
+
+def _unreachable(by_choice: bool = False) -> str:
+    return "HF_HUB_OFFLINE is set" if by_choice else "the hub cannot be reached"
 
 
 def hub_is_reachable() -> bool:
     """Whether something listens at the hub's address; asked first because a download retries long.
 
-    Behind a proxy the hub's own address need not resolve, so nothing is asked there.
+    Behind a proxy the hub's own address need not resolve, so there the proxy is asked for.
     """
     from huggingface_hub.constants import ENDPOINT
 
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return True
     address = urlsplit(ENDPOINT)
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    if proxy and not proxy_bypass(address.hostname or ""):
+        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     port = address.port or (443 if address.scheme == "https" else 80)
     try:
         with socket.create_connection((address.hostname or "", port), timeout=_CONNECT_SECONDS):
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def _quiet_client() -> Iterator[None]:
+    """No bars and no news of retries: what matters of them is in the one line of an error."""
+    from huggingface_hub import utils
+
+    logger = logging.getLogger("huggingface_hub")
+    level, had_bars = logger.level, not utils.are_progress_bars_disabled()
+    logger.setLevel(logging.CRITICAL)
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if had_bars:
+            utils.enable_progress_bars()

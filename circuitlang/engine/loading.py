@@ -1,18 +1,19 @@
 """Loading the model that a circuit file names; every failure is one line that says what to do."""
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from circuitlang import __version__
 from circuitlang.circuit import ModelReference
-from circuitlang.engine.errors import MissingExtraError, ModelError
+from circuitlang.engine.errors import MissingExtraError, ModelError, one_line
+from circuitlang.engine.folder import check_folder, weights_sha256
 from circuitlang.engine.hub import hub_snapshot
 from circuitlang.engine.tokens import FastTokenizer, Tokenizer
 from circuitlang.models import builtin_folder, find_obtainable
@@ -34,6 +35,31 @@ class LoadedModel:
     versions: dict[str, str]
 
 
+def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedModel:
+    """Load a model and its tokenizer.
+
+    Raises:
+        MissingExtraError: torch or TransformerLens is not installed.
+        ModelError: the model is missing, incomplete, or of an architecture that is not supported.
+    """
+    require_run_extra()
+    folder, revision = locate_model(reference)
+    config = check_folder(folder, str(reference))
+    with _quiet():
+        bridge = _boot(folder, reference, device, config["architectures"][0])
+        transformer = _transformer(bridge, str(reference), config["architectures"][0])
+    return LoadedModel(
+        transformer=transformer,
+        tokenizer=_tokenizer(folder, bridge),
+        name=str(reference),
+        architecture=config["architectures"][0],
+        revision=revision,
+        weights=reference.weights,
+        weights_sha256=weights_sha256(folder, str(reference)),
+        versions={"circuitlang": __version__} | {name: version(name) for name in _LIBRARIES},
+    )
+
+
 def locate_model(reference: ModelReference) -> tuple[Path, str | None]:
     """The Hugging Face folder of a model, brought into the cache if need be, and its commit.
 
@@ -49,45 +75,43 @@ def locate_model(reference: ModelReference) -> tuple[Path, str | None]:
         from circuitlang.engine.gguf import gguf_folder
 
         return gguf_folder(Path(reference.name)), None
+    local = _obtained(reference) or _local_folder(reference)
+    if local is None:
+        return hub_snapshot(reference.name, reference.revision)
+    if reference.revision:
+        raise ModelError(f"`{reference.name}` is a folder on this machine, which has no revisions")
+    return local, None
+
+
+def _obtained(reference: ModelReference) -> Path | None:
     obtainable = find_obtainable(reference.name)
-    if obtainable is not None:
-        if not obtainable.is_ready:
-            raise ModelError(
-                f"`{obtainable.name}` is not here yet: run `circuitlang models get "
-                f"{obtainable.name}` (about {obtainable.megabytes} MB)"
-            )
-        return obtainable.folder, None
-    folder = Path(reference.name)
-    if folder.is_dir():
-        return folder, None
-    if reference.name.startswith((".", "/", "~")):
+    if obtainable is None:
+        return None
+    if not obtainable.is_ready:
+        raise ModelError(
+            f"`{obtainable.name}` is not here yet: run `circuitlang models get "
+            f"{obtainable.name}` (about {obtainable.megabytes} MB)"
+        )
+    return obtainable.folder
+
+
+def _local_folder(reference: ModelReference) -> Path | None:
+    """The folder that a name stands for; None when it can only be a name on the hub."""
+    try:
+        folder = Path(reference.name).expanduser()
+        if folder.is_dir():
+            return folder
+        is_file = folder.is_file()
+    except (OSError, RuntimeError):  # a name too long for a file, or a `~` of nobody
+        return None
+    if is_file:
+        hint = "; write `model gguf`" if folder.suffix == ".gguf" else ""
+        raise ModelError(f"`{reference.name}` is a file, not a model folder{hint}")
+    # A hub name has at most one slash, and no part of it begins with a point.
+    parts = reference.name.split("/")
+    if len(parts) > 2 or reference.name.startswith((".", "/", "~")):
         raise ModelError(f"there is no folder `{reference.name}`")
-    return hub_snapshot(reference.name, reference.revision)
-
-
-def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedModel:
-    """Load a model and its tokenizer.
-
-    Raises:
-        MissingExtraError: torch or TransformerLens is not installed.
-        ModelError: the model is missing, incomplete, or of an architecture that is not supported.
-    """
-    require_run_extra()
-    folder, revision = locate_model(reference)
-    config = check_folder(folder, str(reference))
-    bridge = _boot(folder, reference, device, config)
-    from circuitlang.engine.transformer import Transformer
-
-    return LoadedModel(
-        transformer=Transformer(bridge),
-        tokenizer=_tokenizer(folder, bridge),
-        name=str(reference),
-        architecture=config["architectures"][0],
-        revision=revision,
-        weights=reference.weights,
-        weights_sha256=_sha256_of_weights(folder),
-        versions={name: version(name) for name in _LIBRARIES},
-    )
+    return None
 
 
 def require_run_extra() -> None:
@@ -106,94 +130,98 @@ def require_run_extra() -> None:
         )
 
 
-def check_folder(folder: Path, name: str) -> dict[str, Any]:
-    """The folder's config, after checking that every file that loading needs is there.
-
-    Raises:
-        ModelError: a file is missing or broken; pickled weights are refused.
-    """
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"`{name}` is incomplete: there is no config.json in {folder}") from error
-    except ValueError as error:
-        raise ModelError(f"`{name}` is broken: {folder / 'config.json'} is not JSON") from error
-    if not isinstance(config, dict) or not config.get("architectures"):
-        raise ModelError(f"`{name}`: config.json names no architecture")
-    missing = sorted(f for f in _weight_files(folder, name) if not (folder / f).is_file())
-    if missing:
-        raise ModelError(
-            f"`{name}` is incomplete: {', '.join(missing[:3])} "
-            f"{'is' if len(missing) == 1 else 'are'} missing from {folder}"
-        )
-    return config
-
-
-def _weight_files(folder: Path, name: str) -> set[str]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
-            raise ModelError(f"`{name}` is broken: {index.name} is not a weight map") from error
-    if (folder / "model.safetensors").is_file():
-        return {"model.safetensors"}
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
-        raise ModelError(
-            f"`{name}` has pickled weights only; loading them could run code, so safetensors "
-            "are required"
-        )
-    return {"model.safetensors"}
-
-
-def _boot(folder: Path, reference: ModelReference, device: str, config: dict[str, Any]) -> Any:  # noqa: ANN401
+def _boot(folder: Path, reference: ModelReference, device: str, architecture: str) -> Any:  # noqa: ANN401
     name = str(reference)
-    with _quiet():
-        import torch
-        from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
-        from transformer_lens.model_bridge import TransformerBridge
+    import torch
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+    from transformer_lens.model_bridge import TransformerBridge
 
-        architecture = config["architectures"][0]
-        if architecture not in SUPPORTED_ARCHITECTURES:
-            raise ModelError(f"`{name}` has the architecture {architecture}, which TransformerLens "
-                             "does not support")  # fmt: skip
+    if architecture not in SUPPORTED_ARCHITECTURES:
+        raise ModelError(
+            f"`{name}` has the architecture {architecture}, which TransformerLens does not support"
+        )
+    _check_device(device)
+    try:
+        bridge = TransformerBridge.boot_transformers(
+            str(folder), device=device, dtype=getattr(torch, reference.dtype)
+        )
+    except Exception as error:
+        # TransformerLens and transformers raise many types here; the user needs one line.
+        raise ModelError(f"`{name}` could not be loaded: {one_line(error)}") from error
+    if reference.weights == "folded":
         try:
-            bridge = TransformerBridge.boot_transformers(
-                str(folder), device=device, dtype=getattr(torch, reference.dtype)
-            )
-            if reference.weights == "folded":
-                bridge.enable_compatibility_mode()
-        except ModelError:
-            raise
+            bridge.enable_compatibility_mode()
         except Exception as error:
-            # TransformerLens and transformers raise many types here; the user needs one line.
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ModelError(f"`{name}` could not be loaded: {reason}") from error
+            raise ModelError(
+                f"the weights of `{name}` ({architecture}) cannot be folded: {one_line(error)}; "
+                "write `weights plain`"
+            ) from error
     return bridge
 
 
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:
+        # Each backend has its own error; none of them says which option was wrong.
+        raise ModelError(f"cannot use the device `{device}`: {one_line(error, 160)}") from error
+
+
+def _transformer(bridge: Any, name: str, architecture: str) -> Any:  # noqa: ANN401
+    """The model behind the engine's operations, each of which is tried once.
+
+    TransformerLens also loads encoders and models without attention heads; path patching has no
+    meaning there, and saying so now beats failing in the middle of an experiment.
+    """
+    from circuitlang.engine.transformer import Transformer
+
+    try:
+        transformer = Transformer(bridge)
+        _try_out(transformer)
+    except Exception as error:
+        raise ModelError(
+            f"`{name}` ({architecture}) has no parts that can be patched as a decoder's heads and "
+            f"MLPs: {one_line(error, 160)}"
+        ) from error
+    return transformer
+
+
+def _try_out(transformer: Any) -> None:  # noqa: ANN401
+    import torch
+
+    from circuitlang.circuit import Slot
+
+    layer = transformer.shape.layers - 1
+    site = transformer.input_site(layer, mlp=False)
+    slots = [transformer.slot_site(layer, slot) for slot in Slot]
+    tokens = torch.zeros((1, 2), dtype=torch.long, device=transformer.device)
+    residual = transformer.run(tokens, (site, *slots))[site]
+    for slot in Slot:
+        value = transformer.project(layer, slot, residual)
+    transformer.head_write(layer, 0, value[:, :, 0])
+    if transformer.shape.mlps:
+        transformer.mlp(layer, residual)
+    transformer.read_out(residual)
+    transformer.passes = transformer.fired = 0
+
+
 def _tokenizer(folder: Path, bridge: Any) -> Tokenizer:  # noqa: ANN401
-    backend = getattr(bridge.tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return FastTokenizer(backend)
+    """The folder's own `tokenizer.json`, as `check --tokens` reads it; else what the bridge has."""
     try:
         return FastTokenizer.from_folder(folder)
+    except FileNotFoundError:
+        backend = getattr(bridge.tokenizer, "backend_tokenizer", None)
     except OSError as error:
-        raise ModelError(f"{error}, and only fast tokenizers tell where a token stands") from error
-
-
-def _sha256_of_weights(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
+        raise ModelError(str(error)) from error
+    if backend is None:
+        raise ModelError(f"{folder} has no fast tokenizer, and only those tell where a token stands")
+    return FastTokenizer(backend)
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:  # noqa: ANN401 - a generator for contextmanager
+def _quiet() -> Iterator[None]:
     """Keep the libraries' own chatter off the terminal; errors still raise."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -65,10 +65,9 @@ class Transformer:
 
     def attached_hooks(self) -> int:
         """Number of hooks on the model; zero between passes."""
-        return sum(
-            len(point.fwd_hooks) + len(point.bwd_hooks)
-            for point in self.bridge.hook_dict.values()
-        )
+        # Several names may stand for one hook point.
+        points = {id(point): point for point in self.bridge.hook_dict.values()}
+        return sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in points.values())
 
     @torch.no_grad()
     def run(

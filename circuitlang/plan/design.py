@@ -1,40 +1,95 @@
-"""Whether a design can reach a verdict at all, known before anything runs."""
+"""Whether a design can reach a verdict at all, and at what cost, known before anything runs."""
 
 import math
 from collections import Counter
+from statistics import NormalDist
 
 from circuitlang.circuit import Circuit, Correction
 from circuitlang.source import Diagnostic, Span
 
 MIN_PER_TEMPLATE = 4
+MAX_RESAMPLES = 1_000_000
+MAX_DRAWS = 1_000_000_000
+"""Prompts x resamples: what takes a minute."""
+MAX_MEANS = 250_000_000
+"""Claims x resamples: each is a number to compute, and a tenth of them to hold."""
 
 
 def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
-    """Reasons why no claim of this file could ever pass.
+    """Reasons why no claim of this file could ever pass, or its judging not end.
 
-    Three are known beforehand: a template with too few prompts to show how they vary; fewer
-    prompts than the smallest sign-flip p-value 2**-n needs; and fewer bootstrap resamples than
-    their smallest p-value 1 / (resamples + 1) needs at the corrected level.
+    A template with too few prompts to show how they vary; fewer prompts than the smallest sign-flip
+    p-value 2**-n needs; fewer resamples than the corrected level needs; more resampling than a
+    machine can do.
     """
-    settings, found = circuit.settings, []
+    settings, prompts = circuit.settings, circuit.prompts
     claims = max(1, len(circuit.all_claims))
-    family = claims if settings.correction is Correction.HOLM else 1
-    level = settings.significance / family
-    templates = Counter(i % len(circuit.prompts.templates) for i in range(circuit.prompts.sample))
-    fewest = min(templates.get(i, 0) for i in range(len(circuit.prompts.templates)))
+    level = settings.significance / (claims if settings.correction is Correction.HOLM else 1)
+    found: list[tuple[str, str]] = []
+    count, templates = prompts.sample, len(prompts.templates)
+    taken = Counter(i % templates for i in range(count))
+    fewest = min(taken[i] for i in range(templates))
     if fewest < MIN_PER_TEMPLATE:
-        message = f"a template gets {fewest} of {circuit.prompts.sample} prompts"
-        hint = f"sample at least {MIN_PER_TEMPLATE * len(circuit.prompts.templates)}"
-        found.append(Diagnostic("CL229", Span(0, 0), message, hint))
+        hint = f"sample at least {MIN_PER_TEMPLATE * templates}"
+        found.append((f"a template gets {fewest} of {count} prompts", hint))
     needed = math.ceil(math.log2(1 / level))
-    if circuit.prompts.sample < needed:
+    if count < needed:
+        message = f"{count} prompts cannot reach the level {level:.2g} that {claims} claims share"
+        found.append((message, f"sample at least {needed}"))
+    elif fewest >= MIN_PER_TEMPLATE and not _reaches(level, count, templates, settings.resamples):
         message = (
-            f"{circuit.prompts.sample} prompts cannot reach the level {level:.2g} that "
-            f"{claims} claims share"
+            f"{settings.resamples:,} resamples of {count} prompts are too coarse for the level "
+            f"{level:.2g}"
         )
-        found.append(Diagnostic("CL229", Span(0, 0), message, f"sample at least {needed}"))
-    if 1 / (settings.resamples + 1) > level / 2:
-        message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
-        hint = f"`resamples {math.ceil(10 / level)}`"
-        found.append(Diagnostic("CL229", Span(0, 0), message, hint))
-    return tuple(found)
+        found.append((message, _more(level, count, templates, settings.resamples)))
+    if count * settings.resamples > MAX_DRAWS:
+        message = f"{settings.resamples:,} resamples of {count:,} prompts would take too long"
+        found.append((message, f"at most {MAX_DRAWS:,} prompts x resamples are drawn"))
+    if claims * settings.resamples > MAX_MEANS:
+        message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
+        found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
+    return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
+
+
+def smallest_p(prompts: int, templates: int, resamples: int) -> float:
+    """The smallest p-value that the widened bootstrap can give; see `verdict.distribution`.
+
+    In closed form, because importing SciPy takes longer than checking a file.
+    """
+    freedom = prompts - templates
+    quantile = -NormalDist().inv_cdf(1 / (resamples + 1)) * math.sqrt(freedom / prompts)
+    return max(_t_tail(quantile, freedom), 2.0**-prompts)
+
+
+def _reaches(level: float, prompts: int, templates: int, resamples: int) -> bool:
+    return smallest_p(prompts, templates, resamples) <= level
+
+
+def _more(level: float, prompts: int, templates: int, resamples: int) -> str:
+    """What would make the level reachable: more resamples if they can, else more prompts too."""
+    while resamples < MAX_RESAMPLES:
+        resamples = min(MAX_RESAMPLES, 2 * resamples)
+        if _reaches(level, prompts, templates, resamples):
+            return f"`resamples {resamples}`"
+    while prompts * resamples <= MAX_DRAWS:
+        if _reaches(level, prompts, templates, resamples):
+            return f"sample at least {prompts}, with `resamples {resamples}`"
+        prompts += templates
+    return "no number of resamples reaches it: claim less, or raise `significance`"
+
+
+def _t_tail(t: float, freedom: int) -> float:
+    """Upper tail of Student's t with a whole number of degrees of freedom.
+
+    The finite series of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    """
+    angle = math.atan2(t, math.sqrt(freedom))
+    odd, square = freedom % 2, math.cos(angle) ** 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= square * k / (k + 1)
+    total *= math.sin(angle)
+    inside = 2 / math.pi * (angle + total) if odd else total
+    return (1 - inside) / 2

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
 from circuitlang.circuit import Bound
 from circuitlang.report import Interval, Verdict
 from circuitlang.verdict.distribution import Distribution
@@ -90,11 +88,6 @@ def is_near(value: float, bound: Bound, noise: float) -> bool:
     return any(abs(value - limit) < noise for limit in limits)
 
 
-def is_inside(value: float, bound: Bound) -> bool:
-    """Whether a value keeps to a bound."""
-    return margin(value, bound) >= 0
-
-
 def margin(value: float, bound: Bound) -> float:
     """How far inside its bound a value lies; negative outside."""
     low = value - bound.low if bound.low is not None else math.inf
@@ -111,19 +104,17 @@ def verdict_of(near: bool, passed: bool, failed: bool) -> Verdict:
 
 
 def prompts_needed(
-    value: float, interval: Interval, bound: Bound, prompts: int, freedom: float
+    value: float, interval: Interval, bound: Bound, prompts: int, gain: float
 ) -> int | None:
     """Prompts at which the interval would just leave out the nearest limit, other things equal.
 
-    Widths shrink with the square root of the number of prompts, and from Student's t of the
-    present ``freedom`` to the normal quantile. None when no thinkable number would do.
+    Widths shrink with the square root of the number of prompts, and by ``gain`` once there are so
+    many that Student's t is the normal. None when no thinkable number would do.
     """
     limits = [limit for limit in (bound.low, bound.high) if limit is not None]
     nearest = min(limits, key=lambda limit: abs(value - limit))
     distance = abs(value - nearest)
-    reach = value - interval.low if nearest < value else interval.high - value
-    error = (1 - interval.level) / 2
-    ratio = float(special.ndtri(error) / special.stdtrit(freedom, error))
-    if distance * math.sqrt(_MOST_PROMPTS) <= reach * ratio * math.sqrt(prompts):
+    reach = gain * (value - interval.low if nearest < value else interval.high - value)
+    if distance * math.sqrt(_MOST_PROMPTS) <= reach * math.sqrt(prompts):
         return None
-    return max(prompts + 1, math.ceil(prompts * (ratio * reach / distance) ** 2))
+    return max(prompts + 1, math.ceil(prompts * (reach / distance) ** 2))

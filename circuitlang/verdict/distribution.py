@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
+from scipy import special  # type: ignore[import-untyped]
 
 from circuitlang.report import Interval
 from circuitlang.verdict.bootstrap import Array, Resampler
@@ -46,6 +46,10 @@ class Widening:
         quantile = -special.ndtri(share) / self.scale
         return float(special.stdtr(self.freedom, -quantile))
 
+    def gain(self, error: float) -> float:
+        """How much narrower an interval were, could the variance be known: normal over t."""
+        return float(special.ndtri(error) / special.stdtrit(self.freedom, error))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distribution:
@@ -77,30 +81,28 @@ class Distribution:
         The resamples have a smallest share (the plus-one rule), and n prompts all lie on one side
         of the truth with a chance of 2**-n, which no resampling sees.
         """
-        return self._error(1)
+        return self.error(1)
 
     def p_above(self, limit: float) -> float:
         """One-sided p-value of the estimand lying above a limit."""
-        return self._error(1 + int(np.count_nonzero(self.low <= limit)))
+        return self.error(1 + int(np.count_nonzero(self.low <= limit)))
 
     def p_below(self, limit: float) -> float:
         """One-sided p-value of the estimand lying below a limit."""
-        return self._error(1 + int(np.count_nonzero(self.high >= limit)))
+        return self.error(1 + int(np.count_nonzero(self.high >= limit)))
 
     def interval(self, error: float) -> Interval:
         """The interval with ``error`` on each side, or with the smallest error there is."""
         error = max(error, self.smallest)
         last = self._rank(error) - 1
-        return Interval(
-            low=float(self.low[last]), high=float(self.high[last]), level=1 - 2 * error
-        )
+        return Interval(low=float(self.low[last]), high=float(self.high[last]), level=1 - 2 * error)
 
     def tails(self, error: float) -> "Distribution":
         """What intervals with ``error`` or less on each side need, in less memory."""
         rank = self._rank(max(error, self.smallest))
         return replace(self, low=self.low[:rank].copy(), high=self.high[:rank].copy())
 
-    def _error(self, count: int) -> float:
+    def error(self, count: int) -> float:
         """The one-sided error that a count of resamples amounts to."""
         error = self.widening.error(count / (self.resamples + 1))
         return max(error, 2.0**-self.prompts)
@@ -109,8 +111,8 @@ class Distribution:
         """The largest count that amounts to at most ``error``."""
         rank = max(1, int(self.widening.percentile(error) * (self.resamples + 1)))
         # The quantile functions are inverse to each other only up to rounding.
-        while self._error(rank + 1) <= error:
+        while self.error(rank + 1) <= error:
             rank += 1
-        while rank > 1 and self._error(rank) > error:
+        while rank > 1 and self.error(rank) > error:
             rank -= 1
         return rank

@@ -1,0 +1,184 @@
+"""One claim's part of the report: its numbers, and in words why it was judged so."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from circuitlang.circuit import (
+    Ablation,
+    AblationClaim,
+    Bound,
+    Circuit,
+    Claim,
+    EdgeClaim,
+    Unit,
+    show_positions,
+)
+from circuitlang.plan import Need
+from circuitlang.report import ClaimReport, Estimate, Interval, Place, Stratum, Verdict
+from circuitlang.source import SourceText
+from circuitlang.verdict.decision import (
+    FLOAT_NOISE,
+    Level,
+    Tests,
+    is_near,
+    margin,
+    prompts_needed,
+    sides,
+    verdict_of,
+)
+from circuitlang.verdict.effect import Effect
+from circuitlang.verdict.sampling import Tested
+
+
+def error_report(claim: Claim, need: Need, reason: str, source: SourceText) -> ClaimReport:
+    """ERROR, and why."""
+    return _report(claim, need, source, Verdict.ERROR, reason)
+
+
+def claim_report(
+    claim: Claim,
+    need: Need,
+    tested: Tested,
+    levels: tuple[Level, Level],
+    circuit: Circuit,
+    templates: Sequence[int],
+    source: SourceText,
+) -> ClaimReport:
+    """The verdict with the interval that decided it.
+
+    PASS is shown with the interval of its level, FAIL with that of its own; where neither could be
+    said, the interval is of the conclusion that the estimate leans to.
+    """
+    effect, bound = tested.effect, claim.bound
+    passing, failing = levels
+    # What is less than float noise in logits is no effect as a fraction of a small whole either.
+    near = is_near(effect.value, bound, FLOAT_NOISE * max(1.0, 1.0 / effect.whole))
+    verdict = verdict_of(near, passing.rejected, failing.rejected)
+    decided = verdict is not Verdict.INCONCLUSIVE
+    fails = verdict is Verdict.FAIL if decided else margin(effect.value, bound) < 0
+    level = failing.value if fails else passing.value
+    error = level / sides(bound) if fails else level
+    interval = tested.distribution.interval(error)
+    strata, missing = _strata(effect, claim, circuit, templates)
+    estimate = Estimate(
+        value=effect.value,
+        unit="fraction" if bound.unit is Unit.FRACTION else "logits",
+        interval=interval,
+        prompts=tested.distribution.prompts,
+        change=float(effect.numerator.mean()),
+        strata=strata,
+    )
+    reason = (
+        f"rounding could decide: the estimate stands on a limit of `{bound}`"
+        if near
+        else _reason(verdict, tested, error, interval, bound)
+    )
+    definition = f"{effect.definition}; {_experiment_in_words(claim, circuit)}"
+    also = "; ".join(filter(None, (effect.also, missing)))
+    return _report(
+        claim, need, source, verdict, reason, estimate, tested.tests, level, definition, also
+    )
+
+
+def _reason(
+    verdict: Verdict, tested: Tested, error: float, interval: Interval, bound: Bound
+) -> str:
+    distribution = tested.distribution
+    shown = f"the {100 * interval.level:.4g}% interval"
+    if verdict is Verdict.PASS:
+        return f"{shown} lies inside `{bound}`"
+    if verdict is Verdict.FAIL:
+        return f"{shown} lies outside `{bound}`"
+    if error < distribution.smallest:
+        return (
+            f"{distribution.prompts} prompts and {distribution.resamples:,} resamples cannot reach "
+            f"the level {error:.2g}"
+        )
+    gain = distribution.widening.gain(error)
+    needed = prompts_needed(tested.effect.value, interval, bound, distribution.prompts, gain)
+    more = (
+        "the estimate is too close to it for any number of prompts to decide"
+        if needed is None
+        else f"about {needed:,} prompts would decide it, if the estimate stays"
+    )
+    return f"{shown} holds a limit of `{bound}`; {more}"
+
+
+def _report(
+    claim: Claim,
+    need: Need,
+    source: SourceText,
+    verdict: Verdict,
+    reason: str,
+    estimate: Estimate | None = None,
+    tests: Tests | None = None,
+    level: float | None = None,
+    definition: str = "",
+    also: str = "",
+) -> ClaimReport:
+    line, column = source.line_column(claim.span.start)
+    edge = claim if isinstance(claim, EdgeClaim) else None
+    return ClaimReport(
+        text=claim.text,
+        kind=_kind(claim),
+        place=Place(file=source.name, line=line, column=column),
+        bound=str(claim.bound),
+        verdict=verdict,
+        reason=reason,
+        estimate=estimate,
+        p_pass=tests.p_pass if tests else None,
+        p_fail=tests.p_fail if tests else None,
+        level=level,
+        experiments=tuple(name for _, name in need.experiments),
+        senders=tuple(map(str, edge.senders)) if edge else (),
+        receivers=tuple(map(str, edge.receivers)) if edge else (),
+        definition=definition,
+        also=also,
+    )
+
+
+def _kind(claim: Claim) -> Literal["edge", "absence", "ablate", "faithfulness"]:
+    if isinstance(claim, EdgeClaim):
+        return "absence" if claim.absent else "edge"
+    return "ablate" if isinstance(claim, AblationClaim) else "faithfulness"
+
+
+def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
+    per_template = " per template" if circuit.settings.per_template else ""
+    if isinstance(claim, EdgeClaim):
+        frozen = (
+            "other heads frozen, MLPs between recompute"
+            if claim.through_mlps
+            else "every other head and every MLP frozen"
+        )
+        return f"{claim.direction} at {show_positions(claim.positions)}, {frozen}"
+    how = str(claim.reference)
+    if claim.reference is Ablation.MEAN:
+        how = f"mean over the corrupt prompts{per_template}"
+    if isinstance(claim, AblationClaim):
+        return f"outputs at {show_positions(claim.positions)} replaced by {how}"
+    return f"heads outside the circuit or away from their positions replaced by {how}"
+
+
+def _strata(
+    effect: Effect, claim: Claim, circuit: Circuit, templates: Sequence[int]
+) -> tuple[tuple[Stratum, ...], str]:
+    """Per template, the one that speaks most against the claim first; and which have no value."""
+    strata, missing = [], []
+    numbers = np.array(templates)
+    for number, template in enumerate(circuit.prompts.templates):
+        rows = numbers == number
+        if not rows.any():
+            continue
+        value = effect.on(rows)
+        if np.isfinite(value):
+            count = int(rows.sum())
+            strata.append(
+                Stratum(template=number + 1, text=str(template), prompts=count, value=value)
+            )
+        else:
+            missing.append(f"template {number + 1} has nothing to divide by")
+    strata.sort(key=lambda stratum: margin(stratum.value, claim.bound))
+    return tuple(strata), "; ".join(missing)
