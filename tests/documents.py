@@ -58,9 +58,7 @@ prompt_lines = st.one_of(
     st.builds(tree.WordsLine, st.just(NOWHERE), some(words), st.none(), some(strings)),
     st.builds(tree.SampleLine, st.just(NOWHERE), counts, st.none() | counts),
 )
-positions = st.builds(
-    tree.PositionRef, st.just(NOWHERE), words, st.integers(-9, 9).map(float)
-)
+positions = st.builds(tree.PositionRef, st.just(NOWHERE), words, st.integers(-9, 9).map(float))
 node_lines = st.builds(
     tree.NodeLine,
     st.just(NOWHERE),
@@ -179,9 +177,7 @@ def _line(line: tree.BlockLine) -> list[str]:
             return ["clean", _string(line.template)]
         case tree.CorruptLine():
             values = [_string(r.value) if r.literal else r.value.text for r in line.rules]
-            parts = [
-                [",", r.target.text, "=", v] for r, v in zip(line.rules, values, strict=True)
-            ]
+            parts = [[",", r.target.text, "=", v] for r, v in zip(line.rules, values, strict=True)]
             return ["corrupt", *sum(parts, [])[1:]]
         case tree.WordsLine():
             strings = sum([[",", _string(w)] for w in line.literals], [])[1:]

@@ -21,9 +21,49 @@ Case = tuple[str, bytes]
 VALID = [*sorted((ROOT / "circuits").rglob("*.circuit")), GOLDEN / "valid.circuit"]
 TEXTS = [path.read_bytes() for path in VALID]
 IOI = (ROOT / "circuits" / "ioi.circuit").read_bytes()
-HIDDEN = ["\x00", "\x1b[31m", "\x0b", "\x0c", "\x7f", "\x85", "\ufeff", "\u202e", "\u2028", "\u200b"]
-STRANGE = ["\u00a0", "\u2003", "А", "Ѕ", "і", "→", "≥", "−", "“", "\U0001f600", "é", "ﬁ", "٣", "\u0301"]
-ODD_WORDS = ["__proto__", "L", "H1", "L1", "IO1", "S99", "END", "fresh", "logits", "Q", "_", "{S}", '"']
+HIDDEN = [
+    "\x00",
+    "\x1b[31m",
+    "\x0b",
+    "\x0c",
+    "\x7f",
+    "\x85",
+    "\ufeff",
+    "\u202e",
+    "\u2028",
+    "\u200b",
+]
+STRANGE = [
+    "\u00a0",
+    "\u2003",
+    "А",
+    "Ѕ",
+    "і",
+    "→",
+    "≥",
+    "−",
+    "“",
+    "\U0001f600",
+    "é",
+    "ﬁ",
+    "٣",
+    "\u0301",
+]
+ODD_WORDS = [
+    "__proto__",
+    "L",
+    "H1",
+    "L1",
+    "IO1",
+    "S99",
+    "END",
+    "fresh",
+    "logits",
+    "Q",
+    "_",
+    "{S}",
+    '"',
+]
 
 
 def _truncated() -> Iterator[Case]:
