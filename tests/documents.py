@@ -1,6 +1,8 @@
 """Syntax trees made up by Hypothesis, and a printer that writes them as untidily as is allowed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from hypothesis import strategies as st
 
@@ -149,13 +151,17 @@ def tokens_of(section: tree.Section) -> list[Token]:
             kind = [] if section.kind == "name" else [section.kind]
             value = section.value.text if kind == ["builtin"] else _string(section.value)
             pairs = [[name.text, _option(value)] for name, value in section.options]
-            return ["model", *kind, value, *sum(pairs, [])]
+            return ["model", *kind, value, *_flat(pairs)]
         case tree.MetricSection():
             return ["metric", section.name.text, "(", *_list(section.arguments), ")"]
     keyword = type(section).__name__.removesuffix("Section").lower()
     lines = [[*_line(line), LINE] for line in section.lines]
-    body = [*sum(lines, [])[:-1], MAYBE_LINE] if lines else []
+    body = [*_flat(lines)[:-1], MAYBE_LINE] if lines else []
     return [keyword, "{", MAYBE_LINE, *body, "}"]
+
+
+def _flat(lists: Iterable[list[Token]]) -> list[Token]:
+    return list(chain.from_iterable(lists))
 
 
 def _string(word: tree.Word) -> str:
@@ -168,7 +174,7 @@ def _option(word: tree.Word) -> str:
 
 
 def _list(items: tuple[tree.Word, ...]) -> list[str]:
-    return sum([[",", item.text] for item in items], [])[1:]
+    return _flat([[",", item.text] for item in items])[1:]
 
 
 def _line(line: tree.BlockLine) -> list[str]:
@@ -178,15 +184,15 @@ def _line(line: tree.BlockLine) -> list[str]:
         case tree.CorruptLine():
             values = [_string(r.value) if r.literal else r.value.text for r in line.rules]
             parts = [[",", r.target.text, "=", v] for r, v in zip(line.rules, values, strict=True)]
-            return ["corrupt", *sum(parts, [])[1:]]
+            return ["corrupt", *_flat(parts)[1:]]
         case tree.WordsLine():
-            strings = sum([[",", _string(w)] for w in line.literals], [])[1:]
+            strings = _flat([[",", _string(w)] for w in line.literals])[1:]
             values = [line.list_name.text] if line.list_name else strings
             return [*_list(line.slots), "from", *values]
         case tree.SampleLine():
             return ["sample", line.count.text, *(["seed", line.seed.text] if line.seed else [])]
         case tree.NodeLine():
-            places = sum([[",", *_position(p)] for p in line.positions], [])[1:]
+            places = _flat([[",", *_position(p)] for p in line.positions])[1:]
             at = ["at", *places] if places else []
             label = [_string(line.label)] if line.label else []
             return [line.name.text, *_list(line.components), *at, *label]
@@ -200,7 +206,7 @@ def _line(line: tree.BlockLine) -> list[str]:
     between = {"ablation": "per", "significance": "correction"}.get(line.kind, "")
     parts = [*(_quantity(q) for q in line.quantities), *([w.text] for w in line.words)]
     first, *rest = parts
-    return [*line.kind.split(), *first, *sum([[between, *part] for part in rest], [])]
+    return [*line.kind.split(), *first, *_flat([[between, *part] for part in rest])]
 
 
 def _position(position: tree.PositionRef) -> list[str]:

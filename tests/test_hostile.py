@@ -149,8 +149,7 @@ def _huge() -> Iterator[Case]:
         yield f"a mebibyte of {char!r}", data * (MAX_BYTES // len(data))
     for pair in (b'"a', b"a ", b"a{", b"{\n", b"L1.H1,", b"no\n", b"}\n", b"a\n", b"test {}\n"):
         yield f"half a mebibyte of {pair!r}", pair * (MAX_BYTES // 2 // len(pair))
-    for name, text in _huge_parts().items():
-        yield name, text
+    yield from _huge_parts().items()
 
 
 def _huge_parts() -> dict[str, bytes]:

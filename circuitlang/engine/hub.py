@@ -56,7 +56,7 @@ def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str
 
     # Newer clients tell a partial snapshot from a missing one.
     partial = getattr(errors, "IncompleteSnapshotError", ())
-    why = _unreachable(by_choice) if offline else "the download failed"
+    why = _unreachable(by_choice) if offline else _answer(error.__cause__)
     match error:
         case errors.HFValidationError():
             return f"{shown} is neither a folder nor a name that the hub can have"
@@ -81,6 +81,11 @@ def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str
 
 def _unreachable(by_choice: bool = False) -> str:
     return "HF_HUB_OFFLINE is set" if by_choice else "the hub cannot be reached"
+
+
+def _answer(error: BaseException | None) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return f"the hub answered {status}" if status else "the download failed"
 
 
 def hub_is_reachable() -> bool:

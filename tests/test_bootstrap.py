@@ -1,0 +1,187 @@
+"""The bootstrap and its widened percentiles, against SciPy's own and against formulas."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from circuitlang.plan.design import smallest_p
+from circuitlang.verdict import bootstrap
+from circuitlang.verdict.bootstrap import Resampler
+from circuitlang.verdict.distribution import Distribution, Widening
+
+RESAMPLES = 20_000
+UNWIDENED = Widening(1.0, math.inf)
+"""What makes an expanded percentile a plain one."""
+
+
+def drawn(count: int, seed: int = 5, templates: int = 1) -> tuple[np.ndarray, Resampler]:
+    values = np.random.default_rng(seed).normal(0.3, 0.2, count)
+    return values, Resampler(tuple(i % templates for i in range(count)), RESAMPLES, 11)
+
+
+def distribution(
+    values: np.ndarray, draws: Resampler, widening: Widening | None = None
+) -> Distribution:
+    means = draws.means(values[:, None])[:, 0]
+    return Distribution.of(means, len(values), widening or Widening.of(values, draws))
+
+
+@pytest.mark.parametrize("error", [0.05, 0.005])
+@pytest.mark.parametrize("skewed", [False, True])
+def test_without_widening_it_is_scipys_percentile_interval(error, skewed):
+    values, draws = drawn(30)
+    values = np.exp(4 * values) if skewed else values
+    theirs = stats.bootstrap(
+        (values,),
+        np.mean,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        confidence_level=1 - 2 * error,
+        rng=np.random.default_rng(3),
+        batch=1000,
+    ).confidence_interval
+    ours = distribution(values, draws, UNWIDENED).interval(error)
+    # The standard error of an estimated quantile is sqrt(q(1-q)/B) / density; two are compared.
+    at = stats.norm.ppf(error)
+    noise = np.std(values) / math.sqrt(30) / stats.norm.pdf(at)
+    noise *= math.sqrt(2 * error * (1 - error) / RESAMPLES) * (3 if skewed else 1)
+    assert ours.low == pytest.approx(theirs.low, abs=4 * noise)
+    assert ours.high == pytest.approx(theirs.high, abs=4 * noise)
+    assert ours.level == pytest.approx(1 - 2 * error)
+
+
+def test_means_of_resamples_have_the_variance_of_a_stratified_mean():
+    rng = np.random.default_rng(1)
+    templates = (0, 0, 0, 1, 1, 1, 1, 1, 1, 1)
+    # The templates' levels differ by far more than prompts do: drawn across them, it would show.
+    values = rng.normal(size=10) + 100 * np.array(templates)
+    means = Resampler(templates, 200_000, 0).means(values[:, None])[:, 0]
+    parts = [values[:3], values[3:]]
+    exact = sum((len(p) / 10) ** 2 * p.var() / len(p) for p in parts)
+    assert means.var() == pytest.approx(exact, rel=0.02)
+    assert means.mean() == pytest.approx(values.mean(), abs=5 * math.sqrt(exact / 200_000))
+
+
+def test_columns_are_resampled_together():
+    values, draws = drawn(12, templates=3)
+    means = draws.means(np.stack([values, 2 * values + 1, np.ones(12)], axis=1))
+    assert np.allclose(means[:, 1], 2 * means[:, 0] + 1)
+    assert np.allclose(means[:, 2], 1)
+    assert np.array_equal(means, draws.means(np.stack([values, 2 * values + 1, np.ones(12)], 1)))
+
+
+def test_the_order_of_templates_does_not_matter_inside_them():
+    values = np.arange(8.0)
+    mixed = Resampler((1, 0, 1, 0, 1, 0, 1, 0), 500, 0).means(values[:, None])
+    sorted_values = np.concatenate([values[1::2], values[0::2]])
+    apart = Resampler((0, 0, 0, 0, 1, 1, 1, 1), 500, 0).means(sorted_values[:, None])
+    assert np.array_equal(mixed, apart)
+
+
+def test_memory_is_bounded_and_chunks_change_nothing(monkeypatch):
+    values, draws = drawn(50, templates=2)
+    whole = draws.means(values[:, None])
+    monkeypatch.setattr(bootstrap, "_CHUNK", 50 * 7)
+    tracemalloc.start()
+    few_at_once = draws.means(values[:, None])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.allclose(whole, few_at_once, rtol=0, atol=1e-12)
+    assert peak < 2 * whole.nbytes + 100_000  # all draws at once would be 20,000 x 50 x 8 bytes
+
+
+@pytest.mark.parametrize("error", [0.05, 0.01, 0.05 / 9])
+@pytest.mark.parametrize("count", [8, 20, 100])
+def test_one_template_gives_hesterbergs_expanded_percentile(count, error):
+    values, draws = drawn(count)
+    widening = Widening.of(values, draws)
+    t = stats.t.isf(error, count - 1)
+    assert widening.percentile(error) == pytest.approx(
+        stats.norm.cdf(-math.sqrt(count / (count - 1)) * t), rel=1e-9
+    )
+    assert widening.error(widening.percentile(error)) == pytest.approx(error, rel=1e-9)
+    assert widening.gain(error) == pytest.approx(stats.norm.isf(error) / t, rel=1e-9)
+
+
+def test_two_templates_give_welchs_degrees_of_freedom():
+    # The variance of a weighted sum of two means is that of a difference of the two, up to signs
+    # and weights; with values scaled by the weights Welch's formula must come out.
+    rng = np.random.default_rng(8)
+    first, second = rng.normal(0, 1, 5), rng.normal(0, 3, 12)
+    draws = Resampler((0,) * 5 + (1,) * 12, 10, 0)
+    widening = Widening.of(np.concatenate([first, second]), draws)
+    welch = stats.ttest_ind(first * 5, second * 12, equal_var=False)
+    assert widening.freedom == pytest.approx(welch.df)
+    unbiased = welch._standard_error**2 / 17**2
+    shown = sum((len(p) / 17) ** 2 * p.var() / len(p) for p in (first, second))
+    assert widening.scale == pytest.approx(math.sqrt(unbiased / shown))
+
+
+def test_equal_templates_have_n_minus_templates_degrees_of_freedom():
+    values = np.tile([1.0, 2.0, 3.0, 5.0], 3)
+    widening = Widening.of(values, Resampler((0,) * 4 + (1,) * 4 + (2,) * 4, 10, 0))
+    assert widening.freedom == pytest.approx(12 - 3)
+    assert widening.scale == pytest.approx(math.sqrt(12 / 9))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.5])
+def test_values_that_do_not_vary_have_an_interval_of_no_width(value):
+    draws = Resampler((0, 1) * 6, 1000, 0)
+    interval = distribution(np.full(12, value), draws).interval(0.05)
+    assert interval.low == pytest.approx(value, abs=1e-15)
+    assert interval.high == pytest.approx(value, abs=1e-15)
+
+
+@pytest.mark.parametrize("templates", [1, 2])
+@pytest.mark.parametrize("count", [8, 20, 100])
+@pytest.mark.parametrize("resamples", [1000, 10_000])
+def test_the_smallest_p_value_is_known_beforehand(count, templates, resamples):
+    # With values that do not vary, a limit beyond them has no resample against it.
+    draws = Resampler(tuple(i % templates for i in range(count)), resamples, 0)
+    found = distribution(np.zeros(count), draws)
+    assert found.p_above(-1) == pytest.approx(smallest_p(count, templates, resamples), rel=1e-9)
+    assert found.p_above(-1) == found.smallest
+
+
+def test_four_prompts_never_give_less_than_the_sign_flip_p_value():
+    found = distribution(np.full(4, 1.0), Resampler((0,) * 4, 100_000, 0))
+    assert found.p_above(0) >= 0.0625  # 2**-4, one-sided
+
+
+def test_no_p_value_is_zero_and_none_is_above_one():
+    values, draws = drawn(100)
+    found = distribution(values, draws)
+    assert 0 < found.p_above(-1e6) <= 2 / RESAMPLES
+    assert found.p_above(1e6) == pytest.approx(1.0)
+    assert found.p_below(-1e6) == pytest.approx(1.0)
+
+
+def test_p_values_of_normal_data_are_students():
+    rng = np.random.default_rng(4)
+    for count in (8, 20, 100):
+        values = rng.normal(size=count)
+        values = (values - values.mean()) / values.std(ddof=1) * math.sqrt(count) + 1.5
+        draws = Resampler((0,) * count, 200_000, 0)
+        ours = distribution(values, draws).p_above(0.0)
+        theirs = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+        # The bootstrap keeps what skewness the sample has, so the two are near and not equal.
+        assert ours == pytest.approx(theirs, rel=0.3)
+
+
+def test_undefined_resamples_count_against_both_conclusions():
+    values = np.concatenate([np.full(900, 1.0), np.full(99, np.nan)])
+    found = Distribution.of(values, 1000, UNWIDENED)
+    assert found.p_above(0.0) == pytest.approx(0.1)
+    assert found.p_below(2.0) == pytest.approx(0.1)
+
+
+def test_tails_give_the_same_intervals():
+    values, draws = drawn(40)
+    whole = distribution(values, draws)
+    tails = whole.tails(0.05)
+    assert len(tails.low) < 0.06 * RESAMPLES
+    for error in (0.05, 0.03, 0.01, 0.001, 1e-9):
+        assert tails.interval(error) == whole.interval(error)
