@@ -1,0 +1,323 @@
+"""Decisions: Holm, TOST, the duality of p-values and intervals, and how often they are wrong."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from circuitlang.circuit import Bound
+from circuitlang.report import Interval, Verdict
+from circuitlang.verdict.bootstrap import Resampler
+from circuitlang.verdict.decision import (
+    bound_tests,
+    holm_levels,
+    is_near,
+    margin,
+    plain_levels,
+    prompts_needed,
+    sides,
+    verdict_of,
+)
+from circuitlang.verdict.distribution import Distribution, Widening
+
+AT_LEAST, AT_MOST = Bound(0.2, None), Bound(None, 0.2)
+WITHIN, RANGE = Bound(-0.1, 0.1), Bound(0.1, 0.3)
+
+
+def distribution(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Distribution:
+    draws = Resampler((0,) * len(values), resamples, seed)
+    means = draws.means(values[:, None])[:, 0]
+    return Distribution.of(means, len(values), Widening.of(values, draws))
+
+
+def sample(mean: float, standard_error: float, count: int = 100) -> np.ndarray:
+    """Values with exactly this mean and standard error, symmetric about the mean."""
+    values = stats.norm.ppf((np.arange(count) + 0.5) / count)
+    return mean + values / values.std(ddof=1) * standard_error * math.sqrt(count)
+
+
+# Holm
+
+
+def test_holm_by_hand():
+    """p = .01, .04, .03, .005 at 5%: .005 <= .05/4, .01 <= .05/3, .03 > .05/2, and there it ends,
+    although .04 <= .05/1."""
+    levels = holm_levels([0.01, 0.04, 0.03, 0.005], 0.05)
+    assert [level.rejected for level in levels] == [True, False, False, True]
+    expected = [0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4]
+    assert [level.value for level in levels] == pytest.approx(expected)
+
+
+def test_holm_counts_what_could_not_be_tested():
+    levels = holm_levels([0.02, None], 0.05)
+    assert [(level.value, level.rejected) for level in levels] == [(0.025, True), (0.025, False)]
+    levels = holm_levels([0.03, None], 0.05)
+    assert not any(level.rejected for level in levels)
+    assert holm_levels([], 0.05) == []
+    assert not any(level.rejected for level in holm_levels([None, None], 0.05))
+
+
+def test_holm_without_correction_is_each_alone():
+    levels = plain_levels([0.04, 0.06, None], 0.05)
+    assert [(level.value, level.rejected) for level in levels] == [
+        (0.05, True),
+        (0.05, False),
+        (0.05, False),
+    ]
+
+
+@given(st.lists(st.sampled_from([0.001, 0.006, 0.01, 0.0125, 0.02, 0.025, 0.04, 0.05, 0.3])))
+def test_holm_is_the_closure_of_bonferroni(p_values):
+    """Holm's paper: a hypothesis falls when Bonferroni rejects every family that it belongs to."""
+    p_values = p_values[:7]
+    family = range(len(p_values))
+    groups = [set(g) for size in family for g in combinations(family, size + 1)]
+    rejected = [
+        all(min(p_values[j] for j in g) <= 0.05 / len(g) for g in groups if i in g) for i in family
+    ]
+    levels = holm_levels(p_values, 0.05)
+    assert [level.rejected for level in levels] == rejected
+    assert [level.rejected for level in levels] == [
+        p <= level.value for p, level in zip(p_values, levels, strict=True)
+    ]
+
+
+# One claim
+
+
+@pytest.mark.parametrize(
+    ("bound", "mean", "passed", "failed"),
+    [
+        (AT_LEAST, 0.25, True, False),
+        (AT_LEAST, 0.15, False, True),
+        (AT_LEAST, 0.21, False, False),
+        (AT_MOST, 0.15, True, False),
+        (AT_MOST, 0.25, False, True),
+        (RANGE, 0.2, True, False),
+        (RANGE, 0.05, False, True),
+        (RANGE, 0.35, False, True),
+        (RANGE, 0.11, False, False),
+        (WITHIN, 0.0, True, False),
+        (WITHIN, 0.05, True, False),
+        (WITHIN, 0.09, False, False),
+        (WITHIN, -0.09, False, False),
+        (WITHIN, -0.15, False, True),
+    ],
+)
+def test_effects_with_a_standard_error_of_two_percent(bound, mean, passed, failed):
+    tests = bound_tests(distribution(sample(mean, 0.02)), bound)
+    assert (tests.p_pass <= 0.05, tests.p_fail <= 0.05) == (passed, failed)
+
+
+def test_absence_takes_two_one_sided_t_tests():
+    values = sample(0.05, 0.02)
+    tests = bound_tests(distribution(values, 200_000), WITHIN)
+    above = stats.ttest_1samp(values, -0.1, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, 0.1, alternative="less").pvalue
+    assert tests.p_pass == pytest.approx(max(above, below), rel=0.1)
+
+
+def test_no_significant_effect_is_not_absence():
+    # The interval holds zero, and much else.
+    values = sample(0.0, 0.2)
+    assert stats.ttest_1samp(values, 0).pvalue > 0.9
+    assert bound_tests(distribution(values), WITHIN).p_pass > 0.3
+
+
+def test_outside_a_range_there_are_two_chances_to_be_wrong():
+    """A range that is narrow for the noise: half of all samples lie on each side of it."""
+    narrow, rng = Bound(-1e-6, 1e-6), np.random.default_rng(5)
+    repetitions = 1000
+    wrong = 0
+    for seed in range(repetitions):
+        values = rng.normal(size=30)
+        wrong += bound_tests(distribution(values, 1000, seed), narrow).p_fail <= 0.05
+    assert wrong <= binomial_limit(repetitions, 0.05)
+    assert wrong > repetitions * 0.02  # the test still has its power
+
+
+values_of_prompts = st.lists(
+    st.floats(-1, 1, allow_nan=False, width=16), min_size=5, max_size=40
+).map(lambda values: np.array(values, dtype=float))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    values=values_of_prompts,
+    limits=st.tuples(st.floats(-0.5, 0.5), st.floats(0.01, 1.0), st.sampled_from("><-")),
+    level=st.sampled_from([0.2, 0.1, 0.05, 0.05 / 3, 0.01]),
+)
+def test_a_p_value_reaches_a_level_just_when_its_interval_leaves_out_the_limit(
+    values, limits, level
+):
+    start, width, kind = limits
+    bound = {
+        ">": Bound(start, None),
+        "<": Bound(None, start),
+        "-": Bound(start, start + width),
+    }[kind]
+    found = distribution(values)
+    tests = bound_tests(found, bound)
+    if level >= found.smallest:
+        interval = found.interval(level)
+        assert interval.level == 1 - 2 * level
+        inside = min(margin(interval.low, bound), margin(interval.high, bound)) > 0
+        assert inside == (tests.p_pass <= level)
+    else:
+        assert tests.p_pass > level
+    error = level / sides(bound)
+    if error >= found.smallest:
+        interval = found.interval(error)
+        below = bound.low is not None and interval.high < bound.low
+        above = bound.high is not None and interval.low > bound.high
+        assert (below or above) == (tests.p_fail <= level)
+    else:
+        assert tests.p_fail > level
+    assert not (tests.p_pass <= level and tests.p_fail <= level)
+
+
+def test_verdicts():
+    assert verdict_of(False, True, False) is Verdict.PASS
+    assert verdict_of(False, False, True) is Verdict.FAIL
+    assert verdict_of(False, False, False) is Verdict.INCONCLUSIVE
+    assert verdict_of(False, True, True) is Verdict.INCONCLUSIVE
+    assert verdict_of(True, True, False) is Verdict.INCONCLUSIVE
+    assert verdict_of(True, False, True) is Verdict.INCONCLUSIVE
+
+
+def test_float_noise_is_near_on_both_sides_of_every_limit():
+    for value, near in ((0.1, True), (0.10009, True), (0.09991, True), (0.1002, False)):
+        assert is_near(value, RANGE, 1e-4) == near
+    assert is_near(0.3, RANGE, 1e-4)
+    assert not is_near(0.2, RANGE, 1e-4)
+
+
+# Sample sizes
+
+
+def test_prompts_needed_by_hand():
+    # Half as far from the limit as the interval reaches: four times the prompts.
+    interval = Interval(low=0.1, high=0.3, level=0.9)
+    assert prompts_needed(0.2, interval, Bound(0.15, None), 50, 1.0) == 200
+    assert prompts_needed(0.2, interval, Bound(None, 0.25), 50, 1.0) == 200
+    assert prompts_needed(0.2, interval, Bound(None, 0.15), 50, 1.0) == 200
+    assert prompts_needed(0.2, interval, Bound(0.15, 0.7), 50, 1.0) == 200
+    assert prompts_needed(0.2, interval, Bound(0.2, None), 50, 1.0) is None
+    assert prompts_needed(0.2, interval, Bound(0.2 + 1e-9, None), 50, 1.0) is None
+    # Narrower intervals through the normal quantile cannot make fewer prompts do.
+    assert prompts_needed(0.2, interval, Bound(0.101, None), 50, 0.5) == 51
+
+
+@pytest.mark.parametrize("count", [10, 40, 100])
+@pytest.mark.parametrize("mean", [0.25, 0.15])
+def test_advised_prompts_decide_and_half_of_them_do_not(count, mean):
+    """If the estimate stays: samples of the advised size with the same mean and variance."""
+    level, deviation = 0.01, 0.05 / 1.5 * math.sqrt(count)
+
+    def decided(prompts: int) -> tuple[bool, Distribution]:
+        found = distribution(sample(mean, deviation / math.sqrt(prompts), prompts), 20_000)
+        tests = bound_tests(found, AT_LEAST)
+        return min(tests.p_pass, tests.p_fail) <= level, found
+
+    reached, found = decided(count)
+    assert not reached
+    interval, gain = found.interval(level), found.widening.gain(level)
+    advised = prompts_needed(mean, interval, AT_LEAST, count, gain)
+    assert advised is not None
+    assert decided(math.ceil(1.4 * advised))[0]
+    assert not decided(math.floor(0.7 * advised))[0]
+
+
+# How often a verdict is wrong
+
+
+def binomial_limit(repetitions: int, rate: float) -> int:
+    """What a count with this rate exceeds once in ten thousand."""
+    return int(stats.binom.isf(1e-4, repetitions, rate))
+
+
+@pytest.mark.parametrize("templates", [1, 2])
+@pytest.mark.parametrize("count", [8, 20, 100])
+def test_claims_at_their_bound_pass_as_seldom_as_they_should(count, templates, capsys):
+    """True effect at the bound, normal effects, templates at different levels."""
+    repetitions, level, resamples = 1000, 0.05, 2000
+    rng = np.random.default_rng(count + templates)
+    number = np.arange(count) % templates
+    values = rng.normal(size=(count, repetitions)) + (number - number.mean())[:, None]
+    draws = Resampler(tuple(number.tolist()), resamples, 1)
+    means = draws.means(values)
+    passed = failed = covered = 0
+    for column in range(repetitions):
+        widening = Widening.of(values[:, column], draws)
+        found = Distribution.of(means[:, column], count, widening)
+        tests = bound_tests(found, Bound(0.0, None))
+        passed += tests.p_pass <= level
+        failed += tests.p_fail <= level
+        interval = found.interval(level)
+        covered += interval.low <= 0 <= interval.high
+    with capsys.disabled():
+        print(
+            f"\n{count} prompts, {templates} templates: false PASS {passed / repetitions:.1%}, "
+            f"false FAIL {failed / repetitions:.1%}, 90% intervals hold the truth "
+            f"{covered / repetitions:.1%}"
+        )
+    limit = binomial_limit(repetitions, level)
+    assert passed <= limit
+    assert failed <= limit
+    assert passed >= repetitions * 0.02
+    assert covered >= repetitions - binomial_limit(repetitions, 2 * level)
+
+
+def test_the_family_of_claims_at_their_bounds_is_wrong_as_seldom_as_one_claim(capsys):
+    """Five claims at their bounds: Holm keeps the chance of any false PASS at the level."""
+    repetitions, level, count, claims = 600, 0.05, 20, 5
+    rng = np.random.default_rng(17)
+    holm = plain = 0
+    draws = Resampler((0,) * count, 10_000, 2)
+    for _ in range(repetitions):
+        values = rng.normal(size=(count, claims))
+        means = draws.means(values)
+        p_values = [
+            bound_tests(
+                Distribution.of(means[:, j], count, Widening.of(values[:, j], draws)),
+                Bound(0.0, None),
+            ).p_pass
+            for j in range(claims)
+        ]
+        holm += any(found.rejected for found in holm_levels(p_values, level))
+        plain += any(found.rejected for found in plain_levels(p_values, level))
+    with capsys.disabled():
+        print(
+            f"\n5 claims of 20 prompts: any false PASS {holm / repetitions:.1%} with Holm, "
+            f"{plain / repetitions:.1%} without"
+        )
+    assert holm <= binomial_limit(repetitions, level)
+    assert plain > binomial_limit(repetitions, level)  # so the correction is what keeps it
+
+
+def test_absence_at_its_margin_and_its_power_at_zero(capsys):
+    """TOST: false PASS with the effect at the margin; power at zero as the formula says."""
+    repetitions, level, count, limit = 600, 0.05, 50, 0.5
+    rng = np.random.default_rng(23)
+    draws = Resampler((0,) * count, 2000, 3)
+
+    def rate(effect: float) -> float:
+        values = rng.normal(effect, 1.0, size=(count, repetitions))
+        means = draws.means(values)
+        passed = 0
+        for j in range(repetitions):
+            found = Distribution.of(means[:, j], count, Widening.of(values[:, j], draws))
+            passed += bound_tests(found, Bound(-limit, limit)).p_pass <= level
+        return passed / repetitions
+
+    wrong, power = rate(limit), rate(0.0)
+    reach = limit * math.sqrt(count) - stats.t.isf(level, count - 1)
+    expected = 2 * stats.norm.cdf(reach) - 1
+    with capsys.disabled():
+        print(f"\nabsence: false PASS {wrong:.1%}, power {power:.1%} (formula {expected:.1%})")
+    assert wrong * repetitions <= binomial_limit(repetitions, level)
+    assert power == pytest.approx(expected, abs=0.06)

@@ -1,0 +1,278 @@
+"""Plans: what is measured, each thing once, and designs that cannot reach a verdict."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+from scipy import stats
+
+from circuitlang.plan import (
+    AblateNodes,
+    PatchEdge,
+    RunCircuitAlone,
+    Use,
+    check_design,
+    compile_plan,
+)
+from circuitlang.plan.design import MAX_DRAWS, MAX_MEANS, _t_tail, smallest_p
+from tests.front_end import ROOT, circuit_of, read_file
+
+IOI = ROOT / "circuits" / "ioi.circuit"
+
+TEXT = """
+circuit small
+model "gpt2"
+prompts {{
+  clean   "When {{IO}} and {{S}} met, {{S}} gave a {{OBJECT}} to"
+  clean   "When {{S}} and {{IO}} met, {{S}} gave a {{OBJECT}} to"
+  corrupt IO = fresh, S1 = fresh, S2 = fresh
+  IO, S   from names
+  OBJECT  from objects
+  sample  {sample} seed 0
+}}
+metric logit_diff(IO, S)
+nodes {{
+  A L0.H1, L0.H10 at S2 {label}
+  B L5.H5 at S2
+  C L9.H9 at END
+}}
+edges {{
+  {edges}
+}}
+claims {{
+  {claims}
+}}
+test {{
+  {settings}
+}}
+"""
+
+EDGES = "A ~> B.V >= 5%\n  C ~> logits >= 30%"
+CLAIMS = "ablate C >= 10%\n  faithfulness >= 50%"
+
+
+def small(edges=EDGES, claims=CLAIMS, settings="significance 5%", sample=100, label=""):
+    return circuit_of(
+        TEXT.format(edges=edges, claims=claims, settings=settings, sample=sample, label=label)
+    )
+
+
+def ids(circuit):
+    return [experiment.id for experiment in compile_plan(circuit).experiments]
+
+
+def ioi():
+    _, circuit, diagnostics = read_file(IOI)
+    assert circuit is not None, diagnostics
+    return circuit
+
+
+# Experiments
+
+
+def test_equal_experiments_are_shared():
+    plan = compile_plan(
+        small(
+            "A ~> B.V >= 5%\n  A ~> B.V <= 90%\n  A -> B.V",
+            "ablate C >= 10%\n  ablate C <= 90%\n  ablate C by zero >= 1%\n"
+            "  faithfulness >= 50%\n  faithfulness <= 120%",
+        )
+    )
+    first, same, direct, ablate, too, zero, faithful, also = (need.experiments for need in plan.needs)
+    assert first == same != direct
+    assert ablate == too != zero
+    assert faithful == also
+    assert len(plan.experiments) == 2 + 2 + 2
+    assert [use for use, _ in faithful] == [Use.CIRCUIT, Use.EMPTY]
+    assert {name for need in plan.needs for _, name in need.experiments} == set(
+        experiment.id for experiment in plan.experiments
+    )
+
+
+def test_order_of_heads_makes_no_other_experiment():
+    swapped = TEXT.replace("L0.H1, L0.H10", "L0.H10, L0.H1")
+    parts = {"edges": EDGES, "claims": CLAIMS, "settings": "", "sample": 100, "label": ""}
+    assert ids(circuit_of(swapped.format(**parts))) == ids(circuit_of(TEXT.format(**parts)))
+
+
+def test_ids_do_not_change_with_bounds_comments_and_labels():
+    plain = ids(small())
+    assert plain == ids(small(edges="A ~> B.V >= 7% # more\n  C ~> logits <= 0.5 logits"))
+    assert plain == ids(small(label='"duplicate token heads"'))
+    assert plain == ids(small(settings="significance 1% correction none\n  resamples 2000"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        small(edges="A -> B.V >= 5%\n  C ~> logits >= 30%"),
+        small(edges="A ~> B.K >= 5%\n  C ~> logits >= 30%"),
+        small(edges="B ~> C.Q >= 5%\n  C ~> logits >= 30%"),
+        small(settings="direction denoising"),
+        circuit_of(
+            TEXT.replace("L0.H1,", "L0.H2,").format(
+                edges=EDGES, claims=CLAIMS, settings="", sample=100, label=""
+            )
+        ),
+    ],
+)
+def test_ids_change_with_content(changed):
+    before, after = ids(small()), ids(changed)
+    assert before[0] != after[0]
+    assert len(set(after)) == len(after)
+
+
+def test_ids_of_ablations_change_with_what_replaces_the_output():
+    found = {
+        ids(small(settings=line))[2]
+        for line in ("ablation mean", "ablation mean per template", "ablation zero")
+    }
+    found.add(ids(small(claims="ablate C by resample >= 10%"))[2])
+    assert len(found) == 4
+
+
+def test_ids_are_the_same_in_every_process():
+    script = (
+        "from tests.front_end import ROOT, read_file\n"
+        "from circuitlang.plan import compile_plan\n"
+        "_, circuit, _ = read_file(ROOT / 'circuits' / 'ioi.circuit')\n"
+        "print(*[e.id for e in compile_plan(circuit).experiments])"
+    )
+    expected = ids(ioi())
+    for seed in ("0", "1", "4242"):
+        output = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert output.split() == expected
+
+
+def test_forward_passes_are_counted():
+    """By the number of runs that path patching takes (Wang et al. 2022, appendix B): one more to
+    read off the receivers' inputs unless the receiver is the logits themselves."""
+    plan = compile_plan(
+        small("A ~> B.V\n  A -> B.V\n  C ~> logits\n  C -> logits", "ablate C >= 1%")
+    )
+    assert [e.forward_passes for e in plan.experiments] == [2, 2, 1, 1, 1]
+    assert plan.forward_passes == 2 + 7
+    faithful = compile_plan(small(claims="faithfulness >= 50%", edges="C ~> logits"))
+    assert faithful.forward_passes == 2 + 1 + 2
+
+
+def test_the_plan_of_the_ioi_circuit():
+    plan = compile_plan(ioi())
+    kinds = [type(e.intervention) for e in plan.experiments]
+    assert kinds == [PatchEdge] * 7 + [RunCircuitAlone] * 2 + [AblateNodes]
+    assert [len(need.experiments) for need in plan.needs] == [1] * 7 + [2, 1]
+    first, last = plan.experiments[0].intervention, plan.experiments[6].intervention
+    assert [str(head) for head in first.senders] == ["L2.H2", "L4.H11"]
+    assert [str(r) for r in first.receivers] == [f"{h}.K" for h in ("L5.H5", "L5.H8", "L5.H9", "L6.H9")]
+    assert [str(p) for p in first.positions] == ["S1+1"] or len(first.positions) == 2
+    assert first.through_mlps
+    assert not last.through_mlps
+    whole, empty = (plan.experiments[i].intervention for i in (7, 8))
+    assert len(whole.kept) == 3 + 2 + 4 + 4 + 3 + 2
+    assert empty.kept == ()
+    assert whole.keep_mlps
+    assert empty.keep_mlps
+    assert check_design(ioi()) == ()
+
+
+def test_needs_name_no_other_use():
+    need = compile_plan(small()).needs[0]
+    assert need.of(Use.EFFECT) == need.experiments[0][1]
+    with pytest.raises(KeyError):
+        need.of(Use.CIRCUIT)
+
+
+# Designs
+
+
+def refusals(**parts):
+    found = check_design(small(**parts))
+    assert {diagnostic.code for diagnostic in found} <= {"CL229"}
+    return [(diagnostic.message, diagnostic.hint) for diagnostic in found]
+
+
+def test_sound_designs_are_not_refused():
+    assert refusals() == []
+    assert refusals(sample=20) == []
+
+
+@pytest.mark.parametrize("sample", [2, 3, 6, 7])
+def test_a_template_needs_prompts_that_differ(sample):
+    message, hint = refusals(sample=sample)[0]
+    assert message == f"a template gets {sample // 2} of {sample} prompts"
+    assert hint == "sample at least 8"
+
+
+def test_the_level_of_a_family_needs_prompts():
+    # 2**-8 = .0039: enough for .05 / 4, not for .001 / 4, which takes 12.
+    (found,) = refusals(sample=8, settings="significance 0.1%")
+    assert found == ("8 prompts cannot reach the level 0.00025 that 4 claims share",
+                     "sample at least 12")  # fmt: skip
+
+
+def test_few_prompts_need_more_resamples_and_the_hint_is_enough():
+    # 8 prompts of 2 templates leave 6 degrees of freedom; at .05 / 4 Hesterberg's percentile is
+    # Phi(-sqrt(8/6) * 2.97) = .0003, which 1,000 resamples cannot show.
+    (found,) = refusals(sample=8, settings="resamples 1000")
+    assert found[0] == "1,000 resamples of 8 prompts are too coarse for the level 0.013"
+    percentile = stats.norm.sf(math.sqrt(8 / 6) * stats.t.isf(0.05 / 4, 6))
+    assert 1 / 1001 > percentile
+    assert found[1] == "`resamples 4000`"
+    assert 1 / 4001 <= percentile
+    assert refusals(sample=8, settings="resamples 4000") == []
+
+
+def test_where_no_resamples_are_enough_the_hint_asks_for_prompts():
+    (found,) = refusals(sample=20, settings="significance 0.001%")
+    assert found[1].startswith("sample at least ")
+    needed = int(found[1].split(",")[0].split()[-1])
+    assert refusals(sample=needed, settings="significance 0.001%\n  resamples 1000000") == []
+    assert refusals(sample=needed - 2, settings="significance 0.001%\n  resamples 1000000") != []
+
+
+def test_a_level_that_nothing_reaches_is_said_to_be_one():
+    (found,) = refusals(sample=100, settings="significance 0.0000001%")
+    assert "claim less" in found[1]
+
+
+def test_without_correction_claims_do_not_share_the_level():
+    assert refusals(sample=8, settings="significance 1% correction none\n  resamples 50000") == []
+    assert refusals(sample=8, settings="significance 1% correction holm\n  resamples 50000") != []
+
+
+def test_resampling_that_would_not_end_is_refused():
+    (found,) = refusals(sample=100_000, settings="resamples 1000000")
+    assert found[0] == "1,000,000 resamples of 100,000 prompts would take too long"
+    assert refusals(sample=100_000, settings="resamples 10000") == []
+    assert 100_000 * 10_000 <= MAX_DRAWS < 100_000 * 1_000_000
+
+
+def test_too_many_claims_for_the_resamples_are_refused():
+    lines = "\n  ".join(f"C ~> logits in 0.{i:03}..0.9" for i in range(1, 253))
+    (found,) = refusals(edges=lines, claims=CLAIMS, settings="resamples 1000000", sample=1000)
+    assert found[0] == "1,000,000 resamples of 254 claims would take too long"
+    assert MAX_MEANS < 254 * 1_000_000
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 10, 97, 98, 4321])
+@pytest.mark.parametrize("t", [-1.0, 0.0, 0.5, 2.0, 3.7])
+def test_students_tail_is_scipys(freedom, t):
+    assert _t_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), abs=1e-12)
+
+
+def test_the_smallest_p_value_falls_with_prompts_and_with_resamples():
+    for templates in (1, 2):
+        by_prompts = [smallest_p(n, templates, 10_000) for n in (8, 16, 32, 64, 128)]
+        assert by_prompts == sorted(by_prompts, reverse=True)
+        by_resamples = [smallest_p(20, templates, b) for b in (1000, 10_000, 100_000)]
+        assert by_resamples == sorted(by_resamples, reverse=True)
+    assert smallest_p(4, 1, 1_000_000) == 0.0625
