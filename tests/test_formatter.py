@@ -11,7 +11,7 @@ from circuitlang.syntax import NotFormattable, format_document, format_source, p
 from tests.documents import Messy, messy
 from tests.front_end import GOLDEN, ROOT
 
-FILES = [*sorted((ROOT / "circuits").rglob("*.circuit")), GOLDEN / "valid.circuit"]
+FILES = [*sorted((ROOT / "circuits").rglob("*.circuit")), GOLDEN / "ioi.circuit"]
 
 UGLY = """
 
@@ -114,7 +114,7 @@ def test_the_one_true_layout() -> None:
 
 
 def test_the_example_of_the_reference_is_laid_out_as_it_stands() -> None:
-    source, _ = load_source(GOLDEN / "valid.circuit")
+    source, _ = load_source(GOLDEN / "ioi.circuit")
     assert format_source(source) == source.text
 
 

@@ -13,8 +13,8 @@ from circuitlang.syntax.grammar import SECTIONS, grammar, grammar_text, keywords
 from circuitlang.syntax.parser import MAX_TOKENS
 from tests.front_end import GOLDEN, ROOT
 
-FILES = [*sorted((ROOT / "circuits").rglob("*.circuit")), GOLDEN / "valid.circuit"]
-IOI = (ROOT / "circuits" / "ioi.circuit").read_text(encoding="utf-8")
+FILES = [*sorted((ROOT / "circuits").rglob("*.circuit")), GOLDEN / "ioi.circuit"]
+IOI = (GOLDEN / "ioi.circuit").read_text(encoding="utf-8")
 
 
 def test_the_grammar_is_lalr_without_conflicts() -> None:

@@ -28,7 +28,7 @@ def repo(gpt2: Path, tmp_path: Path) -> Repository:
 
 def written(home: Path, model: str) -> Path:
     path = home / "hub.circuit"
-    path.write_text(circuit_text(model, edges="B -> logits in -900 logits..900 logits"))
+    path.write_text(circuit_text(model))
     return path
 
 

@@ -39,7 +39,7 @@ from circuitlang.circuit import (
 from circuitlang.models import ModelShape
 from circuitlang.source import SourceText
 from circuitlang.syntax import parse
-from tests.front_end import ROOT, circuit_of, codes_of
+from tests.front_end import GOLDEN, circuit_of, codes_of
 
 PROMPTS = """
   clean   "When {IO} and {S} went to the {PLACE}, {S} gave a drink to"
@@ -598,8 +598,7 @@ def _prompts_of(text: str) -> tuple[Prompts, tuple[PromptPair, ...]]:
 
 
 def _ioi() -> Circuit:
-    text = (ROOT / "circuits" / "ioi.circuit").read_text(encoding="utf-8")
-    return circuit_of(text)
+    return circuit_of((GOLDEN / "ioi.circuit").read_text(encoding="utf-8"))
 
 
 def test_the_graph_has_an_edge_for_every_pair() -> None:

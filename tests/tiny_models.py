@@ -18,6 +18,8 @@ TEMPLATES = (
     "Then, {IO} and {S} had a long argument, and afterwards {S} said to",
     "The {PLACE} was closed. {S} and {IO} left, and {S} handed the {OBJECT} to",
 )
+PASSING_EDGES = "A ~> B.V in -900 logits..900 logits\n  B -> logits in -900 logits..900 logits"
+"""Edges that every model passes: the effects are measured, and any size of them will do."""
 _SCALE = 0.35
 _CONTEXT = 64
 
@@ -94,7 +96,7 @@ def circuit_text(
     model: str,
     *,
     sample: int = 8,
-    edges: str = "B -> logits in -500%..500%",
+    edges: str = PASSING_EDGES,
     claims: str = "",
     more: str = "",
 ) -> str:

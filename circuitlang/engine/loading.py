@@ -1,10 +1,5 @@
 """Loading the model that a circuit file names; every failure is one line that says what to do."""
 
-import contextlib
-import logging
-import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +10,7 @@ from circuitlang.circuit import ModelReference
 from circuitlang.engine.errors import MissingExtraError, ModelError, one_line
 from circuitlang.engine.folder import check_folder, weights_sha256
 from circuitlang.engine.hub import hub_snapshot
+from circuitlang.engine.quiet import quiet
 from circuitlang.engine.tokens import FastTokenizer, Tokenizer
 from circuitlang.models import builtin_folder, find_obtainable
 
@@ -45,7 +41,7 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     require_run_extra()
     folder, revision = locate_model(reference)
     config = check_folder(folder, str(reference))
-    with _quiet():
+    with quiet():
         bridge = _boot(folder, reference, device, config["architectures"][0])
         transformer = _transformer(bridge, str(reference), config["architectures"][0])
     return LoadedModel(
@@ -131,19 +127,19 @@ def require_run_extra() -> None:
 
 
 def _boot(folder: Path, reference: ModelReference, device: str, architecture: str) -> Any:  # noqa: ANN401
-    name = str(reference)
-    import torch
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
 
+    name = str(reference)
     if architecture not in SUPPORTED_ARCHITECTURES:
         raise ModelError(
             f"`{name}` has the architecture {architecture}, which TransformerLens does not support"
         )
     _check_device(device)
+    model = _decoder(folder, reference, architecture)
     try:
         bridge = TransformerBridge.boot_transformers(
-            str(folder), device=device, dtype=getattr(torch, reference.dtype)
+            str(folder), hf_model=model.to(device), device=device, dtype=model.dtype
         )
     except Exception as error:
         # TransformerLens and transformers raise many types here; the user needs one line.
@@ -157,6 +153,34 @@ def _boot(folder: Path, reference: ModelReference, device: str, architecture: st
                 "write `weights plain`"
             ) from error
     return bridge
+
+
+def _decoder(folder: Path, reference: ModelReference, architecture: str) -> Any:  # noqa: ANN401
+    """The model with all of its weights: transformers itself would draw missing ones at random."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    name = str(reference)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, reference.dtype),
+            attn_implementation="eager",
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise ModelError(f"`{name}` could not be loaded: {one_line(error)}") from error
+    if type(model).__name__ != architecture:
+        raise ModelError(
+            f"`{name}` is a {architecture}; only decoders that predict the next token are supported"
+        )
+    if lacking := sorted(info["missing_keys"]):
+        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        raise ModelError(f"`{name}` is incomplete: its weight files lack {lacking[0]}{more}")
+    return model
 
 
 def _check_device(device: str) -> None:
@@ -218,21 +242,3 @@ def _tokenizer(folder: Path, bridge: Any) -> Tokenizer:  # noqa: ANN401
     if backend is None:
         raise ModelError(f"{folder} has no fast tokenizer, and only those tell where a token stands")
     return FastTokenizer(backend)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' own chatter off the terminal; errors still raise."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.setLevel(level)

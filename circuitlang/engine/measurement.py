@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import PromptPair, Receiver, Slot
+from circuitlang.circuit import Head, PromptPair, Receiver, Slot
 from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.errors import HookError, RunError
 from circuitlang.engine.loading import LoadedModel
@@ -18,6 +18,7 @@ from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
+from circuitlang.models import ModelShape
 from circuitlang.plan import AblateNodes, Experiment, PatchEdge, Plan, RunCircuitAlone
 
 DEFAULT_BATCH = 32
@@ -182,27 +183,27 @@ def plan_id(plan: Plan) -> str:
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
     """What a reader must know about how the experiments were defined for this model."""
-    found: dict[str, None] = {}
     shape = model.transformer.shape
-    if shape.kv_heads != shape.heads:
-        for experiment in plan.experiments:
-            if isinstance(experiment.intervention, PatchEdge):
-                for receiver in experiment.intervention.receivers:
-                    found |= dict.fromkeys(_group_note(receiver, shape.group_of))
-    return tuple(found)
-
-
-def _group_note(
-    receiver: Receiver, group_of: Callable[[int], tuple[int, ...]]
-) -> tuple[str, ...]:
-    if receiver.slot not in (Slot.K, Slot.V):
+    if shape.kv_heads == shape.heads:
         return ()
-    layer, head = receiver.component.layer, receiver.component.head  # type: ignore[union-attr]
-    shared = ", ".join(f"L{layer}.H{other}" for other in group_of(head))
+    edges = (e.intervention for e in plan.experiments)
+    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
+    groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))
+    if not groups:
+        return ()
     return (
-        f"{receiver} is the key/value group of {shared}: grouped-query attention has no "
-        f"{receiver.slot} of one head",
+        "Grouped-query attention shares keys and values between heads, so a K or V edge enters the "
+        f"whole group: {', '.join(groups)}",
     )
+
+
+def _group(receiver: Receiver, shape: ModelShape) -> str:
+    """`L17.H3-H5` for a K or V receiver; nothing for others."""
+    head = receiver.component
+    if receiver.slot not in (Slot.K, Slot.V) or not isinstance(head, Head):
+        return ""
+    group = shape.group_of(head.head)
+    return f"L{head.layer}.H{group[0]}-H{group[-1]}"
 
 
 def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:

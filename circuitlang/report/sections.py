@@ -23,7 +23,7 @@ def write_report(report: Report, page: Page, *, verbose: bool) -> None:
     _header(report, page)
     _baseline(report, page)
     write_claims(report, page, verbose=verbose)
-    _self_checks(report, page)
+    _self_checks(report, page, verbose=verbose)
     _notes(report, page)
     _settings(report, page)
     _closing(report, page)
@@ -82,7 +82,7 @@ def _tokens(tokens: tuple[str, ...], page: Page) -> str:
     return "|".join(token.translate(visible) for token in tokens)
 
 
-def _self_checks(report: Report, page: Page) -> None:
+def _self_checks(report: Report, page: Page, *, verbose: bool) -> None:
     page.heading("Self-checks")
     if not report.self_checks:
         page.line("None was made.", indent=INDENT)
@@ -93,7 +93,7 @@ def _self_checks(report: Report, page: Page) -> None:
         value = "not finite" if check.value is None else f"{check.value:.2g}"
         limit = f"tolerance {check.tolerance:.2g} {check.unit}"
         rows.append([page.styled(cell) for cell in (status, check.name, value, limit)])
-        if check.detail:
+        if check.detail and (verbose or not check.passed):
             detail = page.styled((check.detail, "dim"))
             rows.append([page.styled(""), detail, page.styled(""), page.styled("")])
     limits = max(len(row[3]) for row in rows)

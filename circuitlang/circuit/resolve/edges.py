@@ -57,6 +57,8 @@ def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
     if role is None:
         if not scope.lacks("nodes", word.text):
             hint = scope.suggest(word.text, [*scope.roles, "logits"])
+            if word.text == "embed":
+                hint = "the embedding as a component is not in this version"
             scope.meant.add(closest(word.text, scope.roles) or "")
             message = f"there is no node `{word.text}`"
             scope.error("CL201", word.span, message, hint or "define it under `nodes`")

@@ -1,0 +1,91 @@
+"""The language reference says what the program does."""
+
+import re
+
+import pytest
+
+from circuitlang.circuit.resolve import limits
+from circuitlang.circuit.words import BUILTIN_WORDS
+from circuitlang.source import CODES, SourceText, render_diagnostics
+from circuitlang.source.codes import WARNINGS
+from circuitlang.source.text import MAX_BYTES
+from circuitlang.syntax import format_source, parse
+from circuitlang.syntax.grammar import keywords
+from circuitlang.syntax.parser import MAX_TOKENS
+from tests.front_end import ROOT, read
+
+TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```circuit\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+COMPLETE = [block for block in BLOCKS if re.search(r"^model .*^metric ", block, re.M | re.S)]
+
+
+def _section(title: str) -> str:
+    return TEXT.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_there_are_examples() -> None:
+    assert len(COMPLETE) >= 2
+    assert len(BLOCKS) >= 9
+
+
+@pytest.mark.parametrize("text", BLOCKS, ids=lambda text: text.split("\n", 1)[0][:30])
+def test_every_example_parses_and_is_tidy(text: str) -> None:
+    source = SourceText("example.circuit", text)
+    _, errors = parse(source)
+    assert errors == (), render_diagnostics(errors, source)
+    assert format_source(source) == text
+
+
+@pytest.mark.parametrize("text", COMPLETE, ids=lambda text: text.split("\n", 1)[0][:30])
+def test_every_complete_example_is_right(text: str) -> None:
+    source = SourceText("example.circuit", text)
+    _, circuit, diagnostics = read(source)
+    assert circuit is not None, render_diagnostics(diagnostics, source)
+    assert diagnostics == ()
+
+
+def test_the_table_of_codes_is_the_programs() -> None:
+    rows = re.findall(r"^\| (CL\d+) \| (.*) \| (\w+) \|$", _section("Diagnostics"), re.MULTILINE)
+    assert rows == [
+        (code, meaning, "warning" if code in WARNINGS else "error")
+        for code, meaning in CODES.items()
+    ]
+
+
+def test_the_reserved_words_are_the_grammars() -> None:
+    words = re.findall(r"`(\w+)`", _section("Reserved words").split("These cannot", 1)[0])
+    assert sorted(words) == sorted(keywords())
+
+
+def test_the_limits_are_the_programs() -> None:
+    said = set(re.findall(r"[\d,]*\d", _section("Limits")))
+    numbers = {value for name, value in vars(limits).items() if name.startswith("MAX_")}
+    numbers -= {limits.MAX_OFFSET}
+    assert MAX_BYTES == 1024**2
+    assert {f"{number:,}" for number in {*numbers, MAX_TOKENS}} | {"1"} == said
+
+
+def test_the_word_lists_are_named() -> None:
+    assert all(f"`{name}`" in _section("Sections") for name in BUILTIN_WORDS)
+
+
+FUTURE = [
+    ("edges {", "edges {\n  embed ~> logits"),
+    ("L9.H9 ~>", "L9.MLP[123] ~>"),
+    ("L9.H9 ~> logits", "L9.H9 -> L10.H0.V -> logits"),
+    ("L9.H9 ~> logits", "L9.H9 ~> logits from S2 to END"),
+    ("logit_diff(IO, S)", "prob_diff(IO, S)"),
+    ("edges {", "claims {\n  completeness >= 80%\n}\n\nedges {"),
+    ("edges {", "claims {\n  attention L9.H9 END -> IO >= 0.5\n}\n\nedges {"),
+    ("S2 = IO", '"When {IO} went home, {IO} thanked"'),
+    ("prompts {", 'prompts {\n  from "file.jsonl"'),
+]
+
+
+@pytest.mark.parametrize("old, new", FUTURE)
+def test_what_is_not_in_this_version_is_refused(old: str, new: str) -> None:
+    text = next(text for text in COMPLETE if "thanked" in text)
+    assert old in text
+    _, circuit, diagnostics = read(SourceText("example.circuit", text.replace(old, new)))
+    assert circuit is None
+    assert diagnostics

@@ -1,0 +1,133 @@
+"""The main job on a real pretrained language model, SmolLM2-135M, and its numbers against the oracle.
+
+Needs the converted folder: `circuitlang models get smollm2-135m`.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from circuitlang.circuit import Direction, resolve
+from circuitlang.engine.batch import batches
+from circuitlang.engine.tokens import FastTokenizer, tokenize
+from circuitlang.evidence import load_evidence
+from circuitlang.models import find_obtainable
+from circuitlang.plan import PatchEdge, compile_plan
+from circuitlang.report import Report, Verdict
+from circuitlang.source import load_source
+from circuitlang.syntax import parse
+from tests.front_end import ROOT
+from tests.oracle import path_patching as oracle
+
+MODEL = find_obtainable("smollm2-135m")
+CIRCUITS = ROOT / "circuits"
+
+pytestmark = [
+    pytest.mark.smollm2,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(
+        not MODEL.is_ready, reason="SmolLM2-135M is not here: `circuitlang models get smollm2-135m`"
+    ),
+]
+
+
+def run(path: Path, folder: Path):
+    """Exit code and report of the real command, in this process to load torch once."""
+    from typer.testing import CliRunner
+
+    from circuitlang.cli.main import app
+
+    report, evidence = folder / "report.json", folder / "evidence.json"
+    result = CliRunner().invoke(
+        app, ["run", str(path), "--json", str(report), "--evidence", str(evidence), "--quiet"]
+    )
+    text = report.read_text(encoding="utf-8") if report.is_file() else ""
+    assert text, result.output
+    return result.exit_code, Report.model_validate_json(text), load_evidence(evidence)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return run(CIRCUITS / "smollm2_ioi.circuit", tmp_path_factory.mktemp("found"))
+
+
+def test_the_hypothesis_passes(found):
+    code, report, _ = found
+    assert {claim.text: claim.verdict for claim in report.claims if
+            claim.verdict is not Verdict.PASS} == {}  # fmt: skip
+    assert code == 0
+    assert all(check.passed for check in report.self_checks)
+    assert report.baseline.preferred == 1.0
+
+
+def test_it_holds_on_held_out_words(tmp_path):
+    code, report, _ = run(CIRCUITS / "smollm2_ioi_heldout.circuit", tmp_path)
+    assert {claim.text: claim.verdict for claim in report.claims if
+            claim.verdict is not Verdict.PASS} == {}  # fmt: skip
+    assert code == 0
+
+
+def test_held_out_words_took_no_part():
+    words = []
+    for name in ("smollm2_ioi", "smollm2_ioi_heldout"):
+        circuit = _circuit(CIRCUITS / f"{name}.circuit")
+        words.append({w for listed in circuit.prompts.word_lists for w in listed.words})
+    assert not words[0] & words[1]
+
+
+def test_the_false_hypotheses_fail(tmp_path):
+    code, report, _ = run(CIRCUITS / "false" / "smollm2_ioi.circuit", tmp_path)
+    assert {claim.text: claim.verdict for claim in report.claims if
+            claim.verdict is not Verdict.FAIL} == {}  # fmt: skip
+    assert code == 1
+
+
+def test_the_numbers_agree_with_the_oracle(found):
+    """Every edge's effect on the first batch's prompts, to 1e-3 of the effect's scale."""
+    from transformers import LlamaForCausalLM
+
+    _, _, evidence = found
+    circuit = _circuit(CIRCUITS / "smollm2_ioi.circuit")
+    plan = compile_plan(circuit)
+    _, tokens, problems = tokenize(circuit, FastTokenizer.from_folder(MODEL.folder))
+    assert not problems
+    net = oracle.read(LlamaForCausalLM.from_pretrained(MODEL.folder, dtype=torch.float32).eval())
+    batch = next(batches(tokens, 32, torch.device("cpu")))
+    gap = sum(evidence.clean[r] - evidence.corrupt[r] for r in batch.rows) / len(batch.rows)
+    for experiment in plan.experiments:
+        edge = experiment.intervention
+        if not isinstance(edge, PatchEdge):
+            continue
+        assert edge.direction is Direction.NOISING
+        with torch.no_grad():
+            logits = _oracle_logits(net, batch, edge)
+        theirs = batch.metric(logits)
+        ours = torch.tensor([evidence.patched[experiment.id][row] for row in batch.rows])
+        assert float((ours - theirs).abs().max()) < 1e-3 * gap, experiment
+
+
+def _oracle_logits(net, batch, edge):
+    mask = batch.mask(edge.positions)
+    senders = [_node(s) for s in edge.senders]
+    receivers = [_node(r.component, r.slot) for r in edge.receivers]
+    worlds = (batch.clean, batch.corrupt)
+    if edge.through_mlps:
+        return oracle.through_mlps(net, *worlds, senders, receivers, mask)[:, -1]
+    return oracle.direct(net, *worlds, [(s, r, mask) for s in senders for r in receivers])[:, -1]
+
+
+def _node(component, slot=None):
+    if not hasattr(component, "layer"):
+        return oracle.Node("logits")
+    if not hasattr(component, "head"):
+        return oracle.Node("mlp", component.layer)
+    return oracle.Node(slot.lower() if slot else "head", component.layer, component.head)
+
+
+def _circuit(path: Path):
+    source, problems = load_source(path)
+    document, errors = parse(source)
+    circuit, found = resolve(document, source)
+    assert circuit is not None, (problems, errors, found)
+    return circuit
