@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from circuitlang.plan import Use, compile_plan
 from circuitlang.report import ExitCode, Report, Verdict, exit_code, render_json
 from circuitlang.source import SourceText
 from circuitlang.verdict import judge, sampling
+from circuitlang.verdict.bootstrap import Resampler
 from tests.front_end import circuit_of
 from tests.sample_evidence import BROKEN, HOLDS, sample_evidence
 
@@ -88,6 +90,25 @@ def test_an_effect_is_a_ratio_of_means_and_not_a_mean_of_ratios():
     assert claim.estimate.change == pytest.approx((1 + 0.8) / 2)
     assert claim.verdict is Verdict.FAIL
     assert claim.definition.startswith("mean(clean - patched) / mean(clean - corrupt)")
+
+
+def test_the_p_value_of_a_ratio_is_that_of_a_linear_contrast():
+    """num / den > b just when mean(num - b den) > 0 (Fieller), and few prompts follow Welch."""
+    rng = np.random.default_rng(6)
+    count, bound = 12, 0.2
+    number = np.arange(count) % 2
+    # The whole varies in one template only, and what the effect does not explain mostly in the
+    # other: degrees of freedom come from the latter.
+    whole = 10 + np.where(number == 0, rng.uniform(-8, 8, count), 0.0)
+    change = 0.3 * whole + np.where(number == 0, 0.2, 2.0) * rng.normal(size=count)
+    claim = only(judged({0: whole - change}, clean=whole, resamples=20_000))
+    contrast = Resampler(tuple(number.tolist()), 20_000, 0).means((change - bound * whole)[:, None])
+    share = (1 + np.count_nonzero(contrast <= 0)) / 20_001
+    rest = change - change.mean() / whole.mean() * whole
+    freedom = stats.ttest_ind(rest[::2], rest[1::2], equal_var=False).df
+    assert freedom < 6
+    scale = math.sqrt(6 / 5)
+    assert claim.p_pass == pytest.approx(stats.t.sf(stats.norm.isf(share) / scale, freedom))
 
 
 def test_noising_denoising_ablation_and_raw_units():
@@ -214,6 +235,9 @@ def test_false_passes_and_false_fails_are_two_families():
     assert [c.level for c in report.claims] == pytest.approx([0.05 / 3, 0.05 / 3, 0.05 / 2])
     low, high = report.claims[2].estimate.interval.low, report.claims[2].estimate.interval.high
     assert low < 0.2 < high
+    # With no FAIL that family is still at its first step, and the family of PASSes at its second.
+    report = judged({0: effects(0.5), 1: effects(0.18), 2: effects(0.22)}, edges=edges)
+    assert [c.level for c in report.claims] == pytest.approx([0.05 / 3, 0.05 / 3, 0.05 / 2])
 
 
 def test_every_shown_interval_decides_as_the_verdict_does():
@@ -343,6 +367,9 @@ def test_a_denominator_must_stand_out_at_the_level_of_the_family():
     report = judged(dict.fromkeys(range(5), column), edges=edges, clean=clean)
     for claim in report.claims:
         assert_error(claim, "not reliably above zero")
+    alone = "significance 5% correction none"
+    report = judged(dict.fromkeys(range(5), column), edges=edges, clean=clean, settings=alone)
+    assert all(claim.verdict is not Verdict.ERROR for claim in report.claims)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

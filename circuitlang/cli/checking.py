@@ -42,10 +42,11 @@ def _check_tokens(circuit: Circuit) -> tuple[Diagnostic, ...] | None:
     """Diagnostics of the prompts in tokens; None when the tokenizer cannot be had."""
     from circuitlang.engine.errors import RunError
     from circuitlang.engine.loading import locate_model
-    from circuitlang.engine.tokens import FastTokenizer, tokenize
+    from circuitlang.engine.tokenizer import FastTokenizer
+    from circuitlang.engine.tokens import tokenize
 
     try:
-        folder, _ = locate_model(circuit.model)
+        folder, _ = locate_model(circuit.model, weights=False)
         tokenizer = FastTokenizer.from_folder(folder)
     except ModuleNotFoundError as error:
         fail(f"--tokens needs the package `{error.name}`: `pip install 'circuitclaims[run]'`")

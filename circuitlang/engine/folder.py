@@ -97,7 +97,14 @@ def _check_safetensors(path: Path, name: str) -> None:
         expected, size = _promised_size(path), path.stat().st_size
     except OSError as error:
         raise ModelError(f"`{name}`: cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, struct.error) as error:
+    except (
+        ValueError,
+        RecursionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        struct.error,
+    ) as error:
         raise ModelError(f"`{name}` is broken: {path} is not a safetensors file") from error
     if size != expected:
         raise ModelError(

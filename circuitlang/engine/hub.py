@@ -10,14 +10,17 @@ from urllib.request import getproxies, proxy_bypass
 
 from circuitlang.engine.errors import ModelError, one_line
 
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_SMALL = ["*.json", "*.txt", "*.model"]
+_WEIGHTS = ["*.safetensors"]
 # Files in folders are other formats' (`onnx/`); `consolidated` holds the same weights once more.
 _UNWANTED = ["*/*", "consolidated*.safetensors"]
 _CONNECT_SECONDS = 3.0
 
 
-def hub_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
+def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tuple[Path, str]:
     """Folder and commit of a hub model; from the cache alone when the hub cannot be reached.
+
+    Without ``weights`` only the config and the tokenizer are brought.
 
     Raises:
         ModelError: no such model or revision, access refused, or neither network nor cache.
@@ -32,7 +35,7 @@ def hub_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
                 snapshot_download(
                     name,
                     revision=revision,
-                    allow_patterns=_WANTED,
+                    allow_patterns=[*_SMALL, *_WEIGHTS] if weights else _SMALL,
                     ignore_patterns=_UNWANTED,
                     local_files_only=offline,
                 )
@@ -41,7 +44,7 @@ def hub_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
         # Besides its own errors the client lets through those of its HTTP library.
         reason = _reason(error, shown, offline, constants.HF_HUB_OFFLINE)
         raise ModelError(reason) from error
-    if not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob("*.safetensors")):
         if offline:
             raise ModelError(f"{shown} is only partly in the cache and {_unreachable()}")
         raise ModelError(

@@ -11,7 +11,7 @@ from circuitlang.engine.errors import MissingExtraError, ModelError, one_line
 from circuitlang.engine.folder import check_folder, weights_sha256
 from circuitlang.engine.hub import hub_snapshot
 from circuitlang.engine.quiet import quiet
-from circuitlang.engine.tokens import FastTokenizer, Tokenizer
+from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
 from circuitlang.models import builtin_folder, find_obtainable
 
 _LIBRARIES = ("torch", "transformers", "transformer-lens", "numpy")
@@ -56,8 +56,10 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     )
 
 
-def locate_model(reference: ModelReference) -> tuple[Path, str | None]:
+def locate_model(reference: ModelReference, *, weights: bool = True) -> tuple[Path, str | None]:
     """The Hugging Face folder of a model, brought into the cache if need be, and its commit.
+
+    Without ``weights`` only a hub model's config and tokenizer are brought.
 
     Raises:
         ModelError: there is no such model, or it cannot be brought.
@@ -73,7 +75,7 @@ def locate_model(reference: ModelReference) -> tuple[Path, str | None]:
         return gguf_folder(Path(reference.name)), None
     local = _obtained(reference) or _local_folder(reference)
     if local is None:
-        return hub_snapshot(reference.name, reference.revision)
+        return hub_snapshot(reference.name, reference.revision, weights=weights)
     if reference.revision:
         raise ModelError(f"`{reference.name}` is a folder on this machine, which has no revisions")
     return local, None
@@ -237,8 +239,8 @@ def _tokenizer(folder: Path, bridge: Any) -> Tokenizer:  # noqa: ANN401
         return FastTokenizer.from_folder(folder)
     except FileNotFoundError:
         backend = getattr(bridge.tokenizer, "backend_tokenizer", None)
-    except OSError as error:
-        raise ModelError(str(error)) from error
     if backend is None:
-        raise ModelError(f"{folder} has no fast tokenizer, and only those tell where a token stands")
+        raise ModelError(
+            f"{folder} has no fast tokenizer, and only those tell where a token stands"
+        )
     return FastTokenizer(backend)

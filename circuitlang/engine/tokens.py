@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 from circuitlang.circuit import (
     END,
@@ -17,57 +15,13 @@ from circuitlang.circuit import (
     expand,
 )
 from circuitlang.circuit.expansion import Text
+from circuitlang.engine.answers import Answers, some
+from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
 from circuitlang.source import Diagnostic, Span
 
-_SHOWN = 6
+__all__ = ["FastTokenizer", "TokenizedPair", "Tokenizer", "named_positions", "tokenize"]
 
-
-class Tokenizer(Protocol):
-    """What is needed of a tokenizer: ids with the characters that each covers."""
-
-    unknown_id: int | None
-
-    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids and half-open character ranges; nothing is added before or after."""
-        ...
-
-    def show(self, token: int) -> str:
-        """A token as readable text."""
-        ...
-
-
-class FastTokenizer:
-    """A `tokenizers.Tokenizer`, from a `tokenizer.json` or from a transformers tokenizer."""
-
-    def __init__(self, backend: Any) -> None:  # noqa: ANN401 - tokenizers is untyped
-        self._backend = backend
-        unknown = getattr(backend.model, "unk_token", None)
-        self.unknown_id: int | None = backend.token_to_id(unknown) if unknown else None
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> "FastTokenizer":
-        """Read `tokenizer.json`.
-
-        Raises:
-            OSError: there is none, or it cannot be read.
-        """
-        from tokenizers import Tokenizer as Backend
-
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder} has no tokenizer.json")
-        return cls(Backend.from_file(str(path)))
-
-    def encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids and character ranges."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        return list(encoding.ids), list(encoding.offsets)
-
-    def show(self, token: int) -> str:
-        """Decoded text of one token, its leading space kept."""
-        piece = self._backend.id_to_token(token) or "?"
-        text = self._backend.decode([token], skip_special_tokens=False)
-        return (" " if piece.startswith(("Ġ", "▁")) and not text.startswith(" ") else "") + text
+Ranges = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +51,11 @@ def tokenize(
 ) -> tuple[tuple[PromptPair, ...], tuple[TokenizedPair, ...], tuple[Diagnostic, ...]]:
     """Prompt pairs, their tokens, and every reason why they cannot be used (then no tokens)."""
     pairs = expand(circuit.prompts, circuit.metric)
-    problems = _Problems(circuit, tokenizer)
-    positions = named_positions(circuit)
-    tokenized = [t for pair in pairs if (t := problems.tokenize(pair, positions)) is not None]
-    if _uses_means(circuit) and not problems.found:
-        problems.check_layouts(tokenized)
-    found = tuple(problems.found.values())
+    work = _Tokenization(circuit, tokenizer, pairs)
+    tokenized = [t for pair in pairs if (t := work.tokenize(pair)) is not None]
+    if _uses_means(circuit) and not work.found:
+        work.check_layouts(tokenized)
+    found = work.diagnostics()
     return pairs, (() if found else tuple(tokenized)), found
 
 
@@ -125,124 +78,152 @@ def _uses_means(circuit: Circuit) -> bool:
     )
 
 
-class _Problems:
+class _Tokenization:
     """Tokenises pair by pair and keeps one diagnostic for each kind and place."""
 
-    def __init__(self, circuit: Circuit, tokenizer: Tokenizer) -> None:
+    def __init__(self, circuit: Circuit, tokenizer: Tokenizer, pairs: Sequence[PromptPair]) -> None:
         self.circuit, self.tokenizer = circuit, tokenizer
+        self.positions = named_positions(circuit)
         self.found: dict[tuple[str, object], Diagnostic] = {}
-        self.answers: dict[str, int | None] = {}
-        self._check_answers()
+        self.unequal: dict[int, list[PromptPair]] = {}
+        self.unknown: dict[Span, dict[str, None]] = {}
+        self.answers = Answers(circuit, tokenizer, pairs)
+        for diagnostic in self.answers.problems:
+            self.found[diagnostic.code, diagnostic.span] = diagnostic
 
     def report(self, key: object, code: str, span: Span, message: str, hint: str = "") -> None:
         self.found.setdefault((code, key), Diagnostic(code, span, message, hint))
 
-    def _check_answers(self) -> None:
-        """Every word that can be an answer must be one token after every template."""
-        prompts, metric = self.circuit.prompts, self.circuit.metric
-        for words in prompts.word_lists:
-            if not {metric.answer, metric.distractor} & {*words.slots}:
-                continue
-            split = {word: ids for word in words.words if len(ids := self._after(word)) != 1}
-            self.answers |= {w: self._after(w)[0] for w in words.words if w not in split}
-            unknown = [w for w in words.words if self.answers.get(w) == self.tokenizer.unknown_id
-                       and self.tokenizer.unknown_id is not None]  # fmt: skip
-            if unknown:
-                message = f"{_some(unknown)} unknown to this tokenizer"
-                self.report(words.slots, "CL315", words.span, message)
-            if split:
-                pieces = (self._pieces(word, ids) for word, ids in list(split.items())[:_SHOWN])
-                message = (
-                    f"{len(split)} of {len(words.words)} words are not one token: "
-                    + ", ".join(pieces)
-                )
-                good = [word for word in words.words if word not in split][:40]
-                hint = "one-token words of the list: " + ", ".join(f'"{w}"' for w in good)
-                self.report(words.slots, "CL311", words.span, message, hint if good else "")
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Everything that was found, complete only after the last pair."""
+        for span, words in self.unknown.items():
+            message = f"{some([*words])} unknown to this tokenizer"
+            self.report(span, "CL315", span, message, "use words that the model knows")
+        for template, pairs in self.unequal.items():
+            span = self.circuit.prompts.templates[template].span
+            self.report(template, "CL310", span, *self._unequal_lengths(pairs))
+        return tuple(self.found.values())
 
-    def _after(self, word: str) -> list[int]:
-        """Tokens that a word adds when it follows a prompt."""
-        stem = self.circuit.prompts.templates[0].texts[-1].rstrip() or "The"
-        before, _ = self.tokenizer.encode(stem)
-        after, _ = self.tokenizer.encode(f"{stem} {word}")
-        return after[len(before) :] if after[: len(before)] == before else []
-
-    def _pieces(self, word: str, ids: list[int]) -> str:
-        return f"{word} = " + "".join(f"[{self.tokenizer.show(i)}]" for i in ids[:6])
-
-    def tokenize(
-        self, pair: PromptPair, positions: Sequence[Position]
-    ) -> TokenizedPair | None:
-        template = self.circuit.prompts.templates[pair.template]
-        clean, clean_places = self.tokenizer.encode(pair.clean.text)
-        corrupt, corrupt_places = self.tokenizer.encode(pair.corrupt.text)
-        for ids, text in ((clean, pair.clean), (corrupt, pair.corrupt)):
-            self._check_known(ids, text, pair.template, template.span)
+    def tokenize(self, pair: PromptPair) -> TokenizedPair | None:
+        clean, clean_ranges = self.tokenizer.encode(pair.clean.text)
+        corrupt, corrupt_ranges = self.tokenizer.encode(pair.corrupt.text)
+        self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
+        self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
         if len(clean) != len(corrupt):
-            message = (
-                f"clean and corrupt prompts have {len(clean)} and {len(corrupt)} tokens: "
-                f"`{pair.clean.text}` and `{pair.corrupt.text}`"
-            )
-            hint = "give the slots words of equal token counts"
-            self.report(pair.template, "CL310", template.span, message, hint)
+            self.unequal.setdefault(pair.template, []).append(pair)
             return None
-        found: dict[Position, int] = {}
-        for position in positions:
-            one = _index(position, pair.clean, clean_places)
-            other = _index(position, pair.corrupt, corrupt_places)
-            if one != other:
-                message = f"`{position}` is token {one} in `{pair.clean.text}` but {other} in "
-                message += f"`{pair.corrupt.text}`"
-                self.report((pair.template, position), "CL314", template.span, message)
-            if not (0 <= one < len(clean) and 0 <= other < len(clean)):
-                message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
-                self.report((pair.template, position), "CL313", template.span, message)
-            found[position] = one
-        answer, distractor = self.answers.get(pair.answer), self.answers.get(pair.distractor)
-        if answer is None or distractor is None or self.found:
+        places = self._places(pair, clean_ranges, corrupt_ranges)
+        answer = self.answers.token(pair.template, pair.answer)
+        distractor = self.answers.token(pair.template, pair.distractor)
+        if answer is None or distractor is None or self.found or self.unknown:
             return None
         shown = tuple(self.tokenizer.show(token) for token in clean)
         return TokenizedPair(
-            pair.template, tuple(clean), tuple(corrupt), answer, distractor, found, shown
+            pair.template, tuple(clean), tuple(corrupt), answer, distractor, places, shown
         )
 
-    def _check_known(self, ids: Iterable[int], text: Text, template: int, span: Span) -> None:
-        unknown = self.tokenizer.unknown_id
-        if unknown is None or unknown not in ids:
-            return
-        _, places = self.tokenizer.encode(text.text)
-        words = [text.text[a:b] for i, (a, b) in zip(ids, places, strict=True) if i == unknown]
-        message = f"{_some(words)} unknown to this tokenizer"
-        self.report(template, "CL315", span, message, "use words that the model knows")
+    def _places(self, pair: PromptPair, clean: Ranges, corrupt: Ranges) -> dict[Position, int]:
+        """Token index of every named position, which must lie inside and be the same twice."""
+        span = self.circuit.prompts.templates[pair.template].span
+        found: dict[Position, int] = {}
+        for position in self.positions:
+            one, other = (
+                _index(position, pair.clean, clean),
+                _index(position, pair.corrupt, corrupt),
+            )
+            key = pair.template, position
+            if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
+                message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
+                self.report(key, "CL313", span, message)
+            elif one != other:
+                message = (
+                    f"`{position}` is token {one + 1} of `{pair.clean.text}` but token "
+                    f"{other + 1} of `{pair.corrupt.text}`"
+                )
+                hint = "give the slots before it words of equal token counts"
+                self.report(key, "CL314", span, message, hint)
+            found[position] = one
+        return found
 
-    def check_layouts(self, pairs: Sequence[TokenizedPair]) -> None:
+    def _note_unknown(self, ids: Sequence[int], ranges: Ranges, text: Text, template: int) -> None:
+        """Unknown words, each at the word list that it is from, else at its template."""
+        if self.tokenizer.unknown_id not in ids:
+            return
+        for token, (start, end) in zip(ids, ranges, strict=True):
+            if token == self.tokenizer.unknown_id:
+                slots = [slot for slot, _, a, b in text.places if a < end and b > start]
+                span = self._source_of(slots, template)
+                self.unknown.setdefault(span, {})[text.text[start:end].strip()] = None
+
+    def _source_of(self, slots: Sequence[str], template: int) -> Span:
+        prompts = self.circuit.prompts
+        for words in prompts.word_lists:
+            if set(slots) & {*words.slots}:
+                return words.span
+        return prompts.templates[template].span
+
+    def _unequal_lengths(self, pairs: Sequence[PromptPair]) -> tuple[str, str]:
+        """Message and hint for prompt pairs of one template."""
+        pair = pairs[0]
+        clean, clean_ranges = self.tokenizer.encode(pair.clean.text)
+        corrupt, corrupt_ranges = self.tokenizer.encode(pair.corrupt.text)
+        message = (
+            f"clean and corrupt prompts have {len(clean)} and {len(corrupt)} tokens: "
+            f"`{pair.clean.text}` and `{pair.corrupt.text}`"
+        )
+        if pairs[1:]:
+            message += f", and {len(pairs) - 1} more pairs of this template"
+        places = zip(pair.clean.places, pair.corrupt.places, strict=True)
+        counts = [
+            f"{_words(pair.clean, one)} and {_words(pair.corrupt, other)} have "
+            f"{_count(one, clean_ranges)} and {_count(other, corrupt_ranges)}"
+            for one, other in places
+            if _count(one, clean_ranges) != _count(other, corrupt_ranges)
+        ]
+        hint = "give the slots words of equal token counts"
+        if counts:
+            hint += f"; here {counts[0]}"
+        if self.circuit.prompts.templates[pair.template].texts[0] == "":
+            hint += (
+                "; a word that begins the prompt has no space before it, which changes its count"
+            )
+        return message, hint
+
+    def check_layouts(self, pairs: Iterable[TokenizedPair]) -> None:
         """A mean by position needs prompts whose positions fall on the same tokens."""
         per_template = self.circuit.settings.per_template
         first: dict[int, TokenizedPair] = {}
         for pair in pairs:
             key = pair.template if per_template else 0
             if first.setdefault(key, pair).layout != pair.layout:
-                spans = self.circuit.prompts.templates[pair.template].span
+                span = self.circuit.prompts.templates[pair.template].span
                 group = f"template {pair.template + 1}" if per_template else "the file"
                 message = f"prompts of {group} do not align, so no mean by position exists"
                 hint = "give each slot words of one token count" + (
                     "" if per_template else ", or write `ablation mean per template`"
                 )
-                self.report(key, "CL312", spans, message, hint)
+                self.report(key, "CL312", span, message, hint)
 
 
-def _index(position: Position, text: Text, places: Sequence[tuple[int, int]]) -> int:
+Place = tuple[str, int, int, int]
+
+
+def _words(text: Text, place: Place) -> str:
+    return f"`{text.text[place[2] : place[3]]}`"
+
+
+def _count(place: Place, ranges: Ranges) -> int:
+    """Tokens that cover some of a slot's characters."""
+    _, _, start, end = place
+    return sum(a < end and b > start for a, b in ranges)
+
+
+def _index(position: Position, text: Text, ranges: Ranges) -> int:
     """Token index of a position; may fall outside the prompt."""
     if position.slot == END:
-        return len(places) - 1 + position.offset
+        return len(ranges) - 1 + position.offset
     start, end = text.place(position.slot, position.occurrence)
-    tokens = [i for i, (a, b) in enumerate(places) if a < end and b > start]
+    tokens = [i for i, (a, b) in enumerate(ranges) if a < end and b > start]
     if not tokens:
         return -1
     return (tokens[0] if position.offset < 0 else tokens[-1]) + position.offset
-
-
-def _some(words: Sequence[str]) -> str:
-    shown = ", ".join(f"`{word}`" for word in words[:_SHOWN])
-    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-    return shown + more + (" is" if len(words) == 1 else " are")
