@@ -279,7 +279,8 @@ def test_pickles_are_never_opened(
     load(folder)
     (folder / "model.safetensors").unlink()
     assert refusal(folder) == (
-        "`FOLDER` has pickled weights only; loading them could run code, so safetensors are required"
+        "`FOLDER` has pickled weights only; loading them could run code, so safetensors are "
+        "required"
     )
     assert not mark.exists()
 

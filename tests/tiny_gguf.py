@@ -18,7 +18,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 def pieces() -> tuple[str, ...]:
     """Every word of the templates and lists, with the space before it."""
-    literal = " ".join(TEMPLATES).translate(str.maketrans({c: " " for c in "{},."})).split()
+    literal = " ".join(TEMPLATES).translate(str.maketrans(dict.fromkeys("{},.", " "))).split()
     words = [word for group in BUILTIN_WORDS.values() for word in group]
     return tuple(f" {word}" for word in dict.fromkeys([*literal, *words]))
 

@@ -26,7 +26,7 @@ _CONTEXT = 64
 
 def vocabulary() -> dict[str, int]:
     """Token ids by word: special tokens, punctuation, template words, then the word lists."""
-    literal = " ".join(TEMPLATES).translate(str.maketrans({c: " " for c in "{},."}))
+    literal = " ".join(TEMPLATES).translate(str.maketrans(dict.fromkeys("{},.", " ")))
     words = [UNKNOWN, END_OF_TEXT, ",", ".", *literal.split()]
     words += [word for group in BUILTIN_WORDS.values() for word in group]
     words += ["park", "office", "drink", "book", "ring", "Peter"]

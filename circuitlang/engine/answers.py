@@ -14,7 +14,7 @@ class Answers:
     """The one token of every answer word after every template, or why there is none.
 
     The logits at END predict the next token, so a word counts as it would be written there: after a
-    space, unless the prompt ends in one.
+    space (templates do not end in one).
     """
 
     def __init__(self, circuit: Circuit, tokenizer: Tokenizer, pairs: Sequence[PromptPair]) -> None:
@@ -46,26 +46,22 @@ class Answers:
                 hint = "use words that the model knows"
                 self.problems.append(Diagnostic("CL315", words.span, message, hint))
             if split:
-                self.problems.append(self._not_one_token(words, template, split, text))
+                self.problems.append(self._not_one_token(words, template, split))
             if unknown or split:
                 return
 
     def _after(self, text: str, word: str) -> list[int]:
         """Tokens that a word adds to a prompt; none when it changes the prompt's own tokens."""
-        space = "" if text[-1:].isspace() else " "
         before, _ = self._tokenizer.encode(text)
-        after, _ = self._tokenizer.encode(f"{text}{space}{word}")
+        after, _ = self._tokenizer.encode(f"{text} {word}")
         return after[len(before) :] if after[: len(before)] == before else []
 
     def _not_one_token(
-        self, words: WordList, template: int, split: dict[str, list[int]], text: str
+        self, words: WordList, template: int, split: dict[str, list[int]]
     ) -> Diagnostic:
         templates = self._circuit.prompts.templates
         where = f" after template {template + 1}" if templates[1:] else ""
         count = f"{len(split)} of {len(words.words)} words are not one token{where}"
-        if text[-1:].isspace() and not any(split.values()):
-            hint = "the template ends in a space, which belongs to the answer's token: delete it"
-            return Diagnostic("CL311", words.span, count, hint)
         pieces = [self._pieces(word, ids) for word, ids in split.items()]
         more = f" and {len(pieces) - _SHOWN} more" if pieces[_SHOWN:] else ""
         good = [f'"{word}"' for word in words.words if word not in split][:_GOOD_SHOWN]
@@ -75,6 +71,7 @@ class Answers:
 
     def _pieces(self, word: str, ids: Sequence[int]) -> str:
         shown = "".join(f"[{self._tokenizer.show(i)}]" for i in ids[:_SHOWN])
+        shown += "..." if ids[_SHOWN:] else ""
         return f"`{word}` = {shown or 'no token of its own'}"
 
 

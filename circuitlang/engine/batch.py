@@ -50,9 +50,7 @@ class Batch:
         return logits.argmax(dim=1) == self.answers[:, 0]
 
 
-def batches(
-    pairs: Sequence[TokenizedPair], size: int, device: torch.device
-) -> Iterator[Batch]:
+def batches(pairs: Sequence[TokenizedPair], size: int, device: torch.device) -> Iterator[Batch]:
     """Batches of at most ``size`` prompts, each of one length; order is that of the file."""
     lengths: dict[int, list[int]] = {}
     for index, pair in enumerate(pairs):

@@ -114,15 +114,19 @@ def hub_is_reachable() -> bool:
 @contextlib.contextmanager
 def _quiet_client() -> Iterator[None]:
     """No bars and no news of retries: what matters of them is in the one line of an error."""
-    from huggingface_hub import utils
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     logger = logging.getLogger("huggingface_hub")
-    level, had_bars = logger.level, not utils.are_progress_bars_disabled()
+    level, had_bars = logger.level, not are_progress_bars_disabled()
     logger.setLevel(logging.CRITICAL)
-    utils.disable_progress_bars()
+    disable_progress_bars()
     try:
         yield
     finally:
         logger.setLevel(level)
         if had_bars:
-            utils.enable_progress_bars()
+            enable_progress_bars()

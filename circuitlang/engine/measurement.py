@@ -90,7 +90,11 @@ def measure(
             continue
         break
     after = transformer.fingerprint()
-    checks = (*checks, all_fired(transformer), unchanged(before, after, transformer.attached_hooks()))
+    checks = (
+        *checks,
+        all_fired(transformer),
+        unchanged(before, after, transformer.attached_hooks()),
+    )
     return Evidence(
         circuit=plan.circuit.name,
         plan_id=plan_id(plan),

@@ -152,9 +152,7 @@ def _patch_nothing(engine: ReferenceEngine, worlds: Worlds) -> float:
     slots = [model.slot_site(layer, slot) for layer in range(model.shape.layers) for slot in Slot]
     own = model.run(worlds.clean.tokens, slots)
     writes = [Write(site, value) for site, value in own.sites.items()]
-    writes += [
-        Write(site, worlds.clean.activations[site]) for site in output_sites(model)
-    ]
+    writes += [Write(site, worlds.clean.activations[site]) for site in output_sites(model)]
     patched = model.run(worlds.clean.tokens, (), writes)
     return _gap(patched.logits, worlds.clean.logits)
 
@@ -231,5 +229,3 @@ def _frozen_hold(engine: ReferenceEngine, worlds: Worlds) -> float:
 def _batch_is_single(engine: ReferenceEngine, worlds: Worlds) -> float:
     alone = engine.model.run(worlds.clean.tokens[:1])
     return _gap(alone.logits, worlds.clean.logits[:1])
-
-

@@ -1,6 +1,6 @@
 """From prompt pairs to token ids and positions, with every data mistake named. No torch here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitlang.circuit import (
@@ -54,7 +54,7 @@ def tokenize(
     work = _Tokenization(circuit, tokenizer, pairs)
     tokenized = [t for pair in pairs if (t := work.tokenize(pair)) is not None]
     if _uses_means(circuit) and not work.found:
-        work.check_layouts(tokenized)
+        work.check_layouts(pairs, tokenized)
     found = work.diagnostics()
     return pairs, (() if found else tuple(tokenized)), found
 
@@ -176,9 +176,10 @@ class _Tokenization:
         places = zip(pair.clean.places, pair.corrupt.places, strict=True)
         counts = [
             f"{_words(pair.clean, one)} and {_words(pair.corrupt, other)} have "
-            f"{_count(one, clean_ranges)} and {_count(other, corrupt_ranges)}"
+            f"{_count(pair.clean, one, clean_ranges)} and "
+            f"{_count(pair.corrupt, other, corrupt_ranges)}"
             for one, other in places
-            if _count(one, clean_ranges) != _count(other, corrupt_ranges)
+            if _count(pair.clean, one, clean_ranges) != _count(pair.corrupt, other, corrupt_ranges)
         ]
         hint = "give the slots words of equal token counts"
         if counts:
@@ -189,20 +190,25 @@ class _Tokenization:
             )
         return message, hint
 
-    def check_layouts(self, pairs: Iterable[TokenizedPair]) -> None:
+    def check_layouts(self, pairs: Sequence[PromptPair], tokens: Sequence[TokenizedPair]) -> None:
         """A mean by position needs prompts whose positions fall on the same tokens."""
         per_template = self.circuit.settings.per_template
-        first: dict[int, TokenizedPair] = {}
-        for pair in pairs:
+        first: dict[int, tuple[PromptPair, TokenizedPair]] = {}
+        for pair, tokenized in zip(pairs, tokens, strict=True):
             key = pair.template if per_template else 0
-            if first.setdefault(key, pair).layout != pair.layout:
-                span = self.circuit.prompts.templates[pair.template].span
-                group = f"template {pair.template + 1}" if per_template else "the file"
-                message = f"prompts of {group} do not align, so no mean by position exists"
-                hint = "give each slot words of one token count" + (
-                    "" if per_template else ", or write `ablation mean per template`"
-                )
-                self.report(key, "CL312", span, message, hint)
+            earlier, expected = first.setdefault(key, (pair, tokenized))
+            if expected.layout == tokenized.layout:
+                continue
+            group = f"template {pair.template + 1}" if per_template else "the file"
+            message = (
+                f"prompts of {group} do not align, so no mean by position exists: "
+                f"`{earlier.clean.text}` and `{pair.clean.text}`"
+            )
+            hint = "give each slot words of one token count" + (
+                "" if per_template else ", or write `ablation mean per template`"
+            )
+            span = self.circuit.prompts.templates[pair.template].span
+            self.report(key, "CL312", span, message, hint)
 
 
 Place = tuple[str, int, int, int]
@@ -212,9 +218,10 @@ def _words(text: Text, place: Place) -> str:
     return f"`{text.text[place[2] : place[3]]}`"
 
 
-def _count(place: Place, ranges: Ranges) -> int:
-    """Tokens that cover some of a slot's characters."""
+def _count(text: Text, place: Place, ranges: Ranges) -> int:
+    """Tokens of a slot's characters and of the space before them."""
     _, _, start, end = place
+    start -= text.text[start - 1 : start] == " "
     return sum(a < end and b > start for a, b in ranges)
 
 

@@ -62,11 +62,13 @@ def _ablate(claim: AblationClaim, circuit: Circuit) -> AblateNodes:
 def _circuit_alone(
     claim: FaithfulnessClaim, circuit: Circuit
 ) -> tuple[tuple[Use, Intervention], ...]:
-    kept = tuple(
+    listed = (
         Kept(component, tuple(sorted(role.positions)))
         for role in circuit.roles
         for component in role.components
     )
+    # Sorted, so that the order in which a file lists its heads does not change the experiment.
+    kept = tuple(sorted(listed, key=lambda k: (str(k.component), k.positions)))
     keep_mlps = not any(isinstance(k.component, MLP) for k in kept)
     per_template = circuit.settings.per_template
     return (
