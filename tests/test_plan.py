@@ -200,7 +200,7 @@ def test_the_plan_of_the_ioi_circuit():
 
     whole, empty = next(found for text, found in by_text.items() if text.startswith("faithfulness"))
     heads = [head for role in circuit.roles for head in role.components]
-    assert [kept.component for kept in whole.intervention.kept] == heads
+    assert sorted(map(str, heads)) == [str(kept.component) for kept in whole.intervention.kept]
     assert empty.intervention.kept == ()
     assert whole.intervention.keep_mlps
     assert empty.intervention.keep_mlps
@@ -304,3 +304,27 @@ def test_the_smallest_p_value_falls_with_prompts_and_with_resamples():
         by_resamples = [smallest_p(20, templates, b) for b in (1000, 10_000, 100_000)]
         assert by_resamples == sorted(by_resamples, reverse=True)
     assert smallest_p(4, 1, 1_000_000) == 0.0625
+
+
+def test_the_order_in_which_heads_are_listed_changes_nothing():
+    text = (ROOT / "circuits" / "ioi.circuit").read_text(encoding="utf-8")
+    turned = text.replace("L0.H1, L0.H10, L3.H0", "L3.H0, L0.H10, L0.H1")
+    assert turned != text
+    one, other = (compile_plan(circuit_of(t)) for t in (text, turned))
+    assert {e.id for e in one.experiments} == {e.id for e in other.experiments}
+
+
+def test_a_plan_is_known_by_what_it_measures():
+    """Bounds, comments, labels and layout leave the id alone; prompts and experiments do not."""
+    text = (ROOT / "circuits" / "builtin_ioi.circuit").read_text(encoding="utf-8")
+    plan = compile_plan(circuit_of(text))
+
+    def id_of(old, new):
+        assert old in text
+        return compile_plan(circuit_of(text.replace(old, new))).id
+
+    assert id_of(">= 80%", ">= 70%") == plan.id
+    assert id_of('"name mover heads"', '"movers"  # a comment') == plan.id
+    assert id_of("sample  120 seed 0", "sample  120 seed 1") != plan.id
+    assert id_of("L3.H1, L3.H2", "L3.H1, L3.H0") != plan.id
+    assert id_of("{S} offered", "{S} showed") != plan.id

@@ -31,7 +31,7 @@ def draw_file(
         fail(f"{report_path} does not fit {session.path}: {' '.join(str(error).split())[:200]}")
         return ExitCode.USAGE
     try:
-        data = dot.encode() if kind == "dot" else render(dot, kind)
+        data = dot.encode() if kind == "dot" else render(dot, "png" if kind == "png" else "svg")
     except DrawingError as error:
         fail(str(error))
         return ExitCode.NOT_RUN

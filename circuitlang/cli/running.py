@@ -58,12 +58,15 @@ def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -
     except ValueError:
         fail(f"{path} is not evidence that `circuitlang run --evidence` saved")
         return ExitCode.USAGE
+    problems = check_design(session.circuit)
+    if problems:
+        show_diagnostics(session.source, problems)
+        return ExitCode.USAGE
     plan = compile_plan(session.circuit)
-    missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
-    if (missing and evidence.complete) or evidence.circuit != session.circuit.name:
+    if evidence.plan_id != plan.id:
         fail(
-            f"{path} belongs to another hypothesis: it has no measurement for "
-            f"{len(missing)} of {len(plan.experiments)} experiments"
+            f"{path} was measured for something else: its model, prompts, metric or experiments "
+            f"are not those of {session.path}"
         )
         return ExitCode.USAGE
     return _report(session, plan, evidence, json, verbose)

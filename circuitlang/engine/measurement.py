@@ -1,6 +1,5 @@
 """Measuring a plan: every experiment on every prompt batch."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -97,7 +96,7 @@ def measure(
     )
     return Evidence(
         circuit=plan.circuit.name,
-        plan_id=plan_id(plan),
+        plan_id=plan.id,
         prompts=tuple(map(_prompt_record, pairs, tokens)),
         clean=record.column("clean"),
         corrupt=record.column("corrupt"),
@@ -176,13 +175,6 @@ class _Run:
         except HookError as error:
             record.errors[experiment.id] = f"while patching: {error}"
         self._step("experiments")
-
-
-def plan_id(plan: Plan) -> str:
-    """Hash of what a plan measures: prompts, metric and experiments, not its bounds."""
-    circuit = plan.circuit
-    parts = (circuit.model, circuit.prompts, circuit.metric, tuple(e.id for e in plan.experiments))
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:

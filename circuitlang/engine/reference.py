@@ -166,8 +166,9 @@ class ReferenceEngine:
         shape = self.model.shape
         heads = [Head(x, h) for x in range(shape.layers) for h in range(shape.heads)]
         mlps = [] if run.keep_mlps or not shape.mlps else [MLP(x) for x in range(shape.layers)]
+        components: tuple[Component, ...] = (*heads, *mlps)
         writes = []
-        for component in (*heads, *mlps):
+        for component in components:
             mask = torch.ones_like(worlds.clean.tokens, dtype=torch.bool)
             for kept in run.kept:
                 if kept.component == component:

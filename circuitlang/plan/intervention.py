@@ -1,12 +1,9 @@
 """What is done to a model, apart from why; the engine sees these and never a claim."""
 
-import hashlib
-import json
-from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
 
 from circuitlang.circuit import Ablation, Component, Direction, Position, Receiver
+from circuitlang.plan.content import content_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +59,4 @@ Intervention = PatchEdge | AblateNodes | RunCircuitAlone
 
 def experiment_id(intervention: Intervention) -> str:
     """Hash of an intervention's content: equal experiments have equal ids in every run."""
-    text = json.dumps(_content(intervention), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _content(value: Any) -> Any:  # noqa: ANN401 - any frozen value
-    if isinstance(value, Enum):
-        return value.value
-    if is_dataclass(value):
-        content = {f.name: _content(getattr(value, f.name)) for f in fields(value) if f.compare}
-        return {"kind": type(value).__name__, **content}
-    if isinstance(value, tuple):
-        return [_content(item) for item in value]
-    return value
+    return content_id(intervention)

@@ -1,9 +1,10 @@
 """A plan: every experiment once, and which claim needs which."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from circuitlang.circuit import Circuit
+from circuitlang.plan.content import content_id
 from circuitlang.plan.intervention import Intervention, PatchEdge
 
 
@@ -57,6 +58,17 @@ class Plan:
     circuit: Circuit
     experiments: tuple[Experiment, ...]
     needs: tuple[Need, ...]
+
+    @property
+    def id(self) -> str:
+        """Hash of what is measured: model, prompts, metric and experiments; bounds take no part.
+
+        A model in a folder goes in by the folder's name, not by the path to it.
+        """
+        circuit = self.circuit
+        model = replace(circuit.model, name=circuit.model.name.rsplit("/", 1)[-1])
+        names = tuple(experiment.id for experiment in self.experiments)
+        return content_id((model, circuit.prompts, circuit.metric, names), 16)
 
     @property
     def forward_passes(self) -> int:
