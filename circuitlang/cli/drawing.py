@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from circuitlang.cli.session import Session, fail, print_out
+from circuitlang.cli.session import Session, can_write, fail, print_out
 from circuitlang.report.exit_code import ExitCode
 
 FORMATS = ("dot", "svg", "png")
@@ -16,9 +16,11 @@ def draw_file(
     from circuitlang.draw import DrawingError, render, render_dot
     from circuitlang.report import Report
 
-    kind = kind or (output.suffix.lstrip(".").lower() if output else "dot")
+    kind = kind or (output.suffix.lstrip(".").lower() if output else "") or "dot"
     if kind not in FORMATS:
         fail(f"cannot draw `{kind}`: the formats are {', '.join(FORMATS)}")
+        return ExitCode.USAGE
+    if output is not None and not can_write(output):
         return ExitCode.USAGE
     try:
         text = report_path.read_text(encoding="utf-8") if report_path else None

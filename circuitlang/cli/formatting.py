@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitlang.cli.session import fail, print_out, show_diagnostics
+from circuitlang.cli.session import fail, print_out, show_diagnostics, write_text
 from circuitlang.report.exit_code import ExitCode
 from circuitlang.source import load_source
 from circuitlang.syntax import format_source, parse
@@ -12,8 +12,6 @@ from circuitlang.syntax import format_source, parse
 
 def format_files(paths: Sequence[Path], *, check: bool, diff: bool) -> ExitCode:
     """Rewrite files in place, or say which would change; files with errors are left alone."""
-    from circuitlang.evidence.store import write_whole
-
     worst = ExitCode.PASSED
     for path in paths:
         source, problems = load_source(path)
@@ -38,9 +36,6 @@ def format_files(paths: Sequence[Path], *, check: bool, diff: bool) -> ExitCode:
             fail(f"{path} is not formatted")
             worst = max(worst, ExitCode.FAILED)
             continue
-        try:
-            write_whole(path, text)
-        except OSError as error:
-            fail(f"cannot write {path}: {error.strerror}")
+        if not write_text(path, text):
             worst = ExitCode.NOT_RUN
     return worst

@@ -4,15 +4,32 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from circuitlang import __version__
 from circuitlang.cli.session import Session, fail, print_out
 from circuitlang.report.exit_code import ExitCode
 
+TRACEBACK = "CIRCUITLANG_TRACEBACK"
+"""Environment variable that makes an internal error show its traceback."""
+
+
+class _Commands(TyperGroup):
+    """Says that it was interrupted, which Typer itself does not."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as click declares it
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            fail("interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Write a transformer-circuit hypothesis as text; test every edge of it by path patching.",
     no_args_is_help=True,
     add_completion=True,
@@ -164,7 +181,10 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe has gone; Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.PASSED)
+    except Exception as error:
+        # Python would exit with 1, which here means that a claim failed.
+        if os.environ.get(TRACEBACK):
+            raise
+        text = " ".join(str(error).split())[:300]
+        fail(f"internal error: {type(error).__name__}: {text} (set {TRACEBACK}=1 to see where)")
+        sys.exit(ExitCode.NOT_RUN)

@@ -7,10 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from circuitlang.circuit import check_components
-from circuitlang.cli.session import Session, fail, has_errors, print_out, show_diagnostics
+from circuitlang.circuit import check_components, expand
+from circuitlang.cli.session import (
+    Session,
+    can_write,
+    fail,
+    has_errors,
+    print_out,
+    show_diagnostics,
+    write_text,
+)
 from circuitlang.evidence import Evidence, load_evidence, save_evidence
-from circuitlang.evidence.store import write_whole
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
 
@@ -37,7 +44,7 @@ def run_file(session: Session, options: RunOptions) -> ExitCode:
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
     for path in (options.json, options.evidence):
-        if path is not None and not _writable(path):
+        if path is not None and not can_write(path):
             return ExitCode.USAGE
     from circuitlang.engine.errors import RunError
 
@@ -50,6 +57,8 @@ def run_file(session: Session, options: RunOptions) -> ExitCode:
 
 def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -> ExitCode:
     """Judge saved evidence with the file's present bounds."""
+    if json is not None and not can_write(json):
+        return ExitCode.USAGE
     try:
         evidence = load_evidence(path)
     except OSError as error:
@@ -58,18 +67,31 @@ def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -
     except ValueError:
         fail(f"{path} is not evidence that `circuitlang run --evidence` saved")
         return ExitCode.USAGE
-    problems = check_design(session.circuit)
-    if problems:
-        show_diagnostics(session.source, problems)
-        return ExitCode.USAGE
     plan = compile_plan(session.circuit)
-    if evidence.plan_id != plan.id:
-        fail(
-            f"{path} was measured for something else: its model, prompts, metric or experiments "
-            f"are not those of {session.path}"
-        )
+    if problem := _mismatch(plan, evidence):
+        fail(f"{path} belongs to another hypothesis: {problem}")
         return ExitCode.USAGE
     return _report(session, plan, evidence, json, verbose)
+
+
+def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
+    """Why evidence says nothing about a plan; bounds and settings of the test may differ."""
+    circuit = plan.circuit
+    if evidence.circuit != circuit.name:
+        return f"it is about the circuit `{evidence.circuit}`, this file about `{circuit.name}`"
+    if evidence.provenance.model != str(circuit.model):
+        return f"it is about the model `{evidence.provenance.model}`"
+    measured = [(p.clean, p.corrupt, p.answer, p.distractor) for p in evidence.prompts]
+    wanted = [
+        (p.clean.text, p.corrupt.text, p.answer, p.distractor)
+        for p in expand(circuit.prompts, circuit.metric)
+    ]
+    if measured != wanted:
+        return "it was measured on other prompts"
+    missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
+    if missing and evidence.complete:
+        return f"it has no measurement for {len(missing)} of {len(plan.experiments)} experiments"
+    return None
 
 
 def _run(session: Session, options: RunOptions) -> ExitCode:
@@ -89,13 +111,23 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
         return ExitCode.USAGE
     from circuitlang.engine.measurement import measure, use_threads
 
+    model.check_fit([ids for pair in tokens for ids in (pair.clean, pair.corrupt)])
     use_threads(options.threads)
     plan = compile_plan(circuit)
     with _progress(options) as progress:
         evidence = measure(plan, model, pairs, tokens, batch_size=options.batch, progress=progress)
-    if options.evidence is not None:
-        save_evidence(evidence, options.evidence)
-    return _report(session, plan, evidence, options.json, options.verbose)
+    saved = options.evidence is None or _saved(evidence, options.evidence)
+    code = _report(session, plan, evidence, options.json, options.verbose)
+    return code if saved else ExitCode.NOT_RUN
+
+
+def _saved(evidence: Evidence, path: Path) -> bool:
+    try:
+        save_evidence(evidence, path)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+        return False
+    return True
 
 
 def _report(
@@ -105,8 +137,8 @@ def _report(
 
     report = judge(plan, evidence, session.source)
     print_out(_rendered(report, verbose))
-    if json is not None:
-        write_whole(json, render_json(report))
+    if json is not None and not write_text(json, render_json(report)):
+        return ExitCode.NOT_RUN
     return exit_code(report)
 
 
@@ -121,17 +153,6 @@ def _rendered(report: Report, verbose: bool) -> str:
     return render_terminal(
         report, width=width, color=color, ascii_only=ascii_only, verbose=verbose
     )
-
-
-def _writable(path: Path) -> bool:
-    """Whether a file can be written, asked before hours of work rather than after."""
-    if path.is_dir():
-        fail(f"cannot write {path}: it is a folder")
-        return False
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        fail(f"cannot write {path}: the folder {path.parent} is missing or not writable")
-        return False
-    return True
 
 
 @contextmanager

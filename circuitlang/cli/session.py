@@ -1,12 +1,15 @@
 """What every command starts with: a file read, parsed and resolved, its diagnostics shown."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
 from circuitlang.circuit import Circuit, resolve
+from circuitlang.evidence.store import write_whole
 from circuitlang.report.exit_code import ExitCode
 from circuitlang.source import (
     Diagnostic,
@@ -72,7 +75,33 @@ def fail(message: str) -> None:
     print_err(f"circuitlang: {message}\n")
 
 
-def _print(text: str, stream: object) -> None:
+def write_text(path: Path, text: str) -> bool:
+    """Write a file whole; says what went wrong and returns False when that fails."""
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+        return False
+    return True
+
+
+def can_write(path: Path) -> bool:
+    """Whether a file can be written, asked before hours of work rather than after."""
+    if path.is_dir():
+        fail(f"cannot write {path}: it is a folder")
+        return False
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        fail(f"cannot write {path}: the folder {path.parent} is missing or not writable")
+        return False
+    return True
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Write and flush; when the reader of a pipe has gone, the rest goes nowhere."""
     safe = "".join(c for c in text if c in "\n\t" or c == "\x1b" or c.isprintable())
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    print(safe.encode(encoding, "replace").decode(encoding), end="", file=stream)  # type: ignore[call-overload]  # noqa: T201
+    try:
+        stream.write(safe.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
