@@ -836,9 +836,9 @@ run on another prompt of the same template ("base"), and the model was trained t
 answer that follows if those heads have the roles below. **The heads of these roles were chosen by
 the script, not found in the model.** In the first half of the training these heads were also
 rewarded for attending to their places (duplicate tokens from S2 to S1, S-inhibition from the end
-to S2, name movers from the end to IO), with a weight that fell from {args.attention_weight} to 0. How a role's work
-is shared among its heads and which queries, keys, values and MLPs carry the information was left
-to the training.
+to S2, name movers from the end to IO), with a weight that fell from {args.attention_weight} to 0.
+How a role's work is shared among its heads and which queries, keys, values and MLPs carry the
+information was left to the training.
 
 - duplicate tokens {heads(DUPLICATE_HEADS)}, at the subject (S2): whether S2 repeats the first name
   or the second or neither, and nothing else about the names;

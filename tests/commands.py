@@ -7,7 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from circuitlang.cli.main import main
+
 _CLOSED = "http://127.0.0.1:9"
+COMMAND = (sys.executable, "-c", "from circuitlang.cli.main import main; main()")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -40,9 +45,20 @@ def circuitlang(*arguments: object, home: Path, **changes: str) -> Outcome:
     """Run `circuitlang ARGUMENTS` in ``home``."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", "from circuitlang.cli.main import main; main()",
-         *map(str, arguments)],
-        cwd=home, env=environment(home, **changes), capture_output=True, text=True,
-        timeout=120, check=False,
+        [*COMMAND, *map(str, arguments)], cwd=home, env=environment(home, **changes),
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout, done.stderr, time.perf_counter() - started)
+
+
+def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
+    """Run `circuitlang ARGUMENTS` in this process, which loads torch once for many tests."""
+    started = time.perf_counter()
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr(sys, "argv", ["circuitlang", *map(str, arguments)])
+        main()
+    shown = capsys.readouterr()
+    code = caught.value.code
+    assert isinstance(code, int)
+    return Outcome(int(code), shown.out, shown.err, time.perf_counter() - started)

@@ -91,6 +91,39 @@ def test_what_is_recorded(
     assert model.transformer.passes == 0, "trying the model out must not count as measuring"
 
 
+@pytest.mark.parametrize(
+    "config, expected",
+    [
+        ({"n_layer": 2, "n_head": 4}, shape.ModelShape(2, 4, 4)),
+        ({"n_layer": 2, "n_head": 4, "model_type": "gptj"}, shape.ModelShape(2, 4, 4, True)),
+        (
+            {"num_hidden_layers": 2, "num_attention_heads": 4, "model_type": "gpt_neox"},
+            shape.ModelShape(2, 4, 4, parallel=True),
+        ),
+        (
+            {
+                "num_hidden_layers": 2, "num_attention_heads": 4, "model_type": "gpt_neox",
+                "use_parallel_residual": False,
+            },
+            shape.ModelShape(2, 4, 4),
+        ),
+        (
+            {"num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2},
+            shape.ModelShape(2, 6, 2),
+        ),
+        ({"num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 4}, None),
+        ({"n_layer": 0, "n_head": 4}, None),
+        ({"n_layer": "2", "n_head": 4}, None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_the_shape_that_a_config_tells(
+    config: object, expected: shape.ModelShape | None, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert shape.shape_of_folder(tmp_path) == expected
+
+
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_dtype(dtype: str, folders: dict[str, Path]) -> None:
     model = load(folders["gpt2"], dtype=dtype)

@@ -167,7 +167,9 @@ def models_list() -> None:
 
 
 @models_app.command("get")
-def models_get(name: Annotated[str, typer.Argument(help="A name that `models list` shows.")]) -> None:
+def models_get(
+    name: Annotated[str, typer.Argument(help="A name that `models list` shows.")],
+) -> None:
     """Bring a model into the cache."""
     from circuitlang.cli.obtaining import get_model
 
@@ -177,7 +179,7 @@ def models_get(name: Annotated[str, typer.Argument(help="A name that `models lis
 def main() -> None:
     """Entry point of the command `circuitlang`."""
     try:
-        app()
+        app(prog_name="circuitlang")
     except KeyboardInterrupt:
         fail("interrupted")
         sys.exit(ExitCode.INTERRUPTED)

@@ -79,8 +79,12 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
     circuit = plan.circuit
     if evidence.circuit != circuit.name:
         return f"it is about the circuit `{evidence.circuit}`, this file about `{circuit.name}`"
-    if evidence.provenance.model != str(circuit.model):
-        return f"it is about the model `{evidence.provenance.model}`"
+    made, model = evidence.provenance, circuit.model
+    # A folder is written relative to where one stands, so only its name is compared.
+    if Path(made.model).name != Path(str(model)).name:
+        return f"it is about the model `{made.model}`"
+    if (made.dtype, made.weights) != (model.dtype, model.weights):
+        return f"its model had {made.weights} weights in {made.dtype}"
     measured = [(p.clean, p.corrupt, p.answer, p.distractor) for p in evidence.prompts]
     wanted = [
         (p.clean.text, p.corrupt.text, p.answer, p.distractor)
@@ -150,9 +154,7 @@ def _rendered(report: Report, verbose: bool) -> str:
     color = bool(forced) or (sys.stdout.isatty() and not refused)
     ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
     width = max(60, min(console.width, 120)) if sys.stdout.isatty() else 100
-    return render_terminal(
-        report, width=width, color=color, ascii_only=ascii_only, verbose=verbose
-    )
+    return render_terminal(report, width=width, color=color, ascii_only=ascii_only, verbose=verbose)
 
 
 @contextmanager

@@ -136,14 +136,21 @@ def require_run_extra() -> None:
     Raises:
         MissingExtraError: always with the command to run.
     """
-    from importlib.util import find_spec
-
-    missing = [n for n in ("torch", "transformers", "transformer_lens") if find_spec(n) is None]
+    missing = [n for n in ("torch", "transformers", "transformer_lens") if not _is_installed(n)]
     if missing:
         raise MissingExtraError(
             f"running experiments needs {', '.join(missing)}: install the extra with "
             "`pip install 'circuitclaims[run]'` (in a checkout: `pip install '.[run]'`)"
         )
+
+
+def _is_installed(name: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # an import that something else has forbidden
+        return False
 
 
 def _boot(folder: Path, reference: ModelReference, device: str, architecture: str) -> Any:  # noqa: ANN401

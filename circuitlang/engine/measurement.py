@@ -68,10 +68,16 @@ def measure(
     A keyboard interrupt ends the run early and keeps what was measured: ``complete`` is false then.
 
     Raises:
-        RunError: the model ran out of memory, even with one prompt at a time.
+        RunError: a prompt is longer than the model's context, or memory ran out even with one
+            prompt at a time.
     """
     started = time.perf_counter()
     transformer = model.transformer
+    longest = max(len(pair.clean) for pair in tokens)
+    if longest > transformer.context:
+        raise RunError(
+            f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
+        )
     before = transformer.fingerprint()
     record = _Record(len(tokens), answered=[False] * len(tokens))
     checks: tuple[SelfCheck, ...] = ()
@@ -82,7 +88,9 @@ def measure(
             checks = run.all_batches(record)
         except KeyboardInterrupt:
             complete = False
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
             if size == 1:
                 raise RunError("out of memory, even with one prompt at a time") from error
             size //= 2
@@ -108,6 +116,12 @@ def measure(
         provenance=_provenance(model, size, time.perf_counter() - started),
         complete=complete,
     )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
+    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return named or "allocate memory" in str(error)
 
 
 class _Run:
@@ -174,6 +188,11 @@ class _Run:
             record.put(experiment.id, worlds.batch.rows, worlds.batch.metric(logits))
         except HookError as error:
             record.errors[experiment.id] = f"while patching: {error}"
+        except (RuntimeError, ValueError, IndexError) as error:
+            if _out_of_memory(error):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            record.errors[experiment.id] = f"while patching: {type(error).__name__}: {reason}"
         self._step("experiments")
 
 

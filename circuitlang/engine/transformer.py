@@ -48,6 +48,7 @@ class Transformer:
         parallel = bool(getattr(config, "parallel_attn_mlp", False))
         mlps = not bool(getattr(config, "attn_only", False))
         self.shape = ModelShape(config.n_layers, config.n_heads, kv_heads, parallel, mlps)
+        self.context = int(getattr(config, "n_ctx", 0) or 1 << 30)
         self.soft_cap = float(getattr(config, "output_logits_soft_cap", 0) or 0)
         self.passes = 0
         self.fired = 0

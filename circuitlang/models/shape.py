@@ -69,6 +69,10 @@ KNOWN_SHAPES: dict[str, ModelShape] = {
 }
 
 
+# Families whose attention and MLP read the same residual stream unless their config says otherwise.
+_PARALLEL = frozenset({"cohere", "cohere2", "falcon", "gpt_neox", "gptj", "phi"})
+
+
 def shape_of_name(name: str) -> ModelShape | None:
     """Shape of a well-known model, with or without its organisation (`openai-community/gpt2`)."""
     short = name.lower().rsplit("/", 1)[-1]
@@ -84,9 +88,13 @@ def shape_of_folder(folder: Path) -> ModelShape | None:
         kv_heads = config.get("num_key_value_heads") or heads
         if not all(isinstance(n, int) and n > 0 for n in (layers, heads, kv_heads)):
             return None
-        parallel = bool(config.get("use_parallel_residual", config.get("model_type") == "gptj"))
+        if heads % kv_heads:
+            return None
+        parallel = config.get("model_type") in _PARALLEL
+        # Two families leave the choice to a setting.
+        parallel = bool(config.get("use_parallel_residual", config.get("parallel_attn", parallel)))
         return ModelShape(layers, heads, kv_heads, parallel)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -1,0 +1,171 @@
+"""Measuring a plan: batches, means, interruption, lack of memory, failures of one experiment."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from circuitlang.circuit import ModelReference
+from circuitlang.engine import load_transformer, measure
+from circuitlang.engine.errors import HookError, RunError
+from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.tokens import tokenize
+from circuitlang.plan import compile_plan
+from circuitlang.report import Verdict, exit_code
+from circuitlang.source import SourceText
+from circuitlang.verdict import judge
+from tests.front_end import ROOT, circuit_of
+
+TEXT = (ROOT / "circuits" / "builtin_ioi.circuit").read_text(encoding="utf-8")
+SMALL = TEXT.replace("sample  120", "sample  36")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_transformer(ModelReference("builtin", "ioi_tiny"))
+
+
+@pytest.fixture(scope="module")
+def job(model):
+    plan = compile_plan(circuit_of(SMALL))
+    pairs, tokens, problems = tokenize(plan.circuit, model.tokenizer)
+    assert not problems
+    return plan, pairs, tokens
+
+
+def close(one, other):
+    return all(abs(a - b) < 1e-4 for a, b in zip(one, other, strict=True))
+
+
+def test_the_batch_size_changes_nothing(model, job):
+    plan, pairs, tokens = job
+    whole = measure(plan, model, pairs, tokens, batch_size=64)
+    small = measure(plan, model, pairs, tokens, batch_size=5)
+    assert whole.complete
+    assert small.complete
+    assert close(whole.clean, small.clean)
+    assert close(whole.corrupt, small.corrupt)
+    assert whole.patched.keys() == {e.id for e in plan.experiments}
+    for name, values in whole.patched.items():
+        assert close(values, small.patched[name])
+
+
+def test_prompts_keep_the_order_of_the_file(model, job):
+    """Batches are made by length, results are put back in the file's order."""
+    plan, pairs, tokens = job
+    evidence = measure(plan, model, pairs, tokens)
+    assert [p.clean for p in evidence.prompts] == [pair.clean.text for pair in pairs]
+    single = [
+        measure(replace(plan, experiments=()), model, pairs[i : i + 1], tokens[i : i + 1]).clean[0]
+        for i in (0, 7, 20)
+    ]
+    assert close(single, [evidence.clean[i] for i in (0, 7, 20)])
+
+
+def test_an_interrupted_run_keeps_what_it_measured(model, job, monkeypatch):
+    plan, pairs, tokens = job
+    sound, calls = ReferenceEngine.logits, []
+
+    def logits(self, intervention, worlds):
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        calls.append(intervention)
+        return sound(self, intervention, worlds)
+
+    monkeypatch.setattr(ReferenceEngine, "logits", logits)
+    evidence = measure(plan, model, pairs, tokens)
+    assert not evidence.complete
+    assert 0 < len(evidence.patched) < len(plan.experiments)
+    report = judge(plan, evidence, SourceText("x.circuit", SMALL))
+    assert not report.complete
+    assert exit_code(report) == 130
+    assert len(report.claims) == len(plan.circuit.all_claims)
+    assert Verdict.ERROR in {claim.verdict for claim in report.claims}
+
+
+def test_lack_of_memory_halves_the_batch(model, job, monkeypatch):
+    plan, pairs, tokens = job
+    sound = ReferenceEngine.worlds
+
+    def worlds(self, batch):
+        if len(batch.rows) > 6:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+        return sound(self, batch)
+
+    monkeypatch.setattr(ReferenceEngine, "worlds", worlds)
+    evidence = measure(plan, model, pairs, tokens, batch_size=32)
+    assert evidence.complete
+    assert evidence.provenance.batch_size == 4
+
+    def never(self, batch):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(ReferenceEngine, "worlds", never)
+    with pytest.raises(RunError, match="out of memory"):
+        measure(plan, model, pairs, tokens, batch_size=2)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(model, job, monkeypatch):
+    plan, pairs, tokens = job
+
+    def worlds(self, batch):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(ReferenceEngine, "worlds", worlds)
+    with pytest.raises(RuntimeError, match="something else"):
+        measure(plan, model, pairs, tokens)
+
+
+@pytest.mark.parametrize("error", [HookError("the hook did not fire"), IndexError("out of range")])
+def test_one_failed_experiment_is_one_error(model, job, monkeypatch, error):
+    plan, pairs, tokens = job
+    sound, broken = ReferenceEngine.logits, plan.experiments[2]
+
+    def logits(self, intervention, worlds):
+        if intervention == broken.intervention:
+            raise error
+        return sound(self, intervention, worlds)
+
+    monkeypatch.setattr(ReferenceEngine, "logits", logits)
+    evidence = measure(plan, model, pairs, tokens)
+    assert list(evidence.errors) == [broken.id]
+    report = judge(plan, evidence, SourceText("x.circuit", SMALL))
+    verdicts = [claim.verdict for claim in report.claims]
+    assert verdicts.count(Verdict.ERROR) == 1
+    assert verdicts[2] is Verdict.ERROR
+    assert exit_code(report) == 3
+
+
+def test_a_prompt_longer_than_the_context(model, job):
+    plan, pairs, tokens = job
+    long = replace(tokens[0], clean=tokens[0].clean * 9, corrupt=tokens[0].corrupt * 9)
+    with pytest.raises(RunError, match="reads at most 64"):
+        measure(plan, model, pairs[:1], [long])
+
+
+def test_progress_reaches_its_end(model, job):
+    plan, pairs, tokens = job
+    steps = []
+    measure(plan, model, pairs, tokens, progress=lambda done, total, what: steps.append((done, total)))
+    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_the_same_run_twice_gives_the_same_evidence(model, job):
+    plan, pairs, tokens = job
+    one, other = (measure(plan, model, pairs, tokens) for _ in range(2))
+    assert one.patched == other.patched
+    assert one.plan_id == other.plan_id == plan.id
+
+
+def test_folded_weights_give_the_same_effects(job):
+    """Folding changes logits by a constant a position, so no logit difference moves."""
+    plan, pairs, tokens = job
+    folded = load_transformer(ModelReference("builtin", "ioi_tiny", weights="folded"))
+    plain = load_transformer(ModelReference("builtin", "ioi_tiny"))
+    one, other = (measure(plan, m, pairs, tokens) for m in (plain, folded))
+    assert all(check.passed for check in other.self_checks)
+    assert other.provenance.weights == "folded"
+    for name, values in one.patched.items():
+        gaps = [abs(a - b) for a, b in zip(values, other.patched[name], strict=True)]
+        assert max(gaps) < 2e-3, name
