@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +53,30 @@ def circuitlang(*arguments: object, home: Path, **changes: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr, time.perf_counter() - started)
 
 
+@contextmanager
+def running(*arguments: object, home: Path, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """`circuitlang ARGUMENTS` while it runs; ended when the block is left."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], cwd=home,
+        env=environment(home, PYTHONUNBUFFERED="1", **changes),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
 def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Run `circuitlang ARGUMENTS` in this process, which loads torch once for many tests."""
     started = time.perf_counter()
     capsys.readouterr()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["circuitlang", *map(str, arguments)])
-        main()
+        with pytest.raises(SystemExit) as caught:
+            main()
     shown = capsys.readouterr()
     code = caught.value.code
     assert isinstance(code, int)

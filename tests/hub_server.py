@@ -19,13 +19,18 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Repository:
-    """A folder with its revisions; ``breaks_at`` cuts every answer of a larger file there."""
+    """A folder with its revisions.
+
+    ``breaks_at`` cuts every answer of a larger file there; with ``stalls`` the connection stays
+    open there instead.
+    """
 
     folder: Path
     revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
     gated: bool = False
     status: int | None = None
     breaks_at: int | None = None
+    stalls: bool = False
 
 
 @dataclass
@@ -35,6 +40,7 @@ class Hub:
     endpoint: str
     repositories: dict[str, Repository]
     requests: list[str]
+    closing: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -50,6 +56,7 @@ def serve(**repositories: Repository) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -132,14 +139,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.end_headers()
         if self.command == "GET":
-            self._send(data, start, repo.breaks_at)
+            self._send(data, start, repo)
 
-    def _send(self, data: bytes, start: int, breaks_at: int | None) -> None:
-        if breaks_at is None or len(data) <= breaks_at:
+    def _send(self, data: bytes, start: int, repo: Repository) -> None:
+        if repo.breaks_at is None or len(data) <= repo.breaks_at:
             self.wfile.write(data[start:])
-        else:
-            self.wfile.write(data[start:breaks_at])
-            self.close_connection = True
+            return
+        self.wfile.write(data[start : repo.breaks_at])
+        self.wfile.flush()
+        if repo.stalls:
+            self._hub.closing.wait(60)
+        self.close_connection = True
 
     def _range_start(self, size: int) -> int:
         wanted = self.headers.get("Range", "").removeprefix("bytes=").partition("-")[0]

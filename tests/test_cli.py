@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from circuitlang.evidence import load_evidence
-from tests.commands import COMMAND, Outcome, called, circuitlang, environment
+from tests.commands import Outcome, called, circuitlang, environment, running
 from tests.tiny_models import PASSING_EDGES, circuit_text, tiny_gpt2, tiny_llama
 
 HUGE = "B -> logits >= 800 logits"
@@ -128,8 +128,19 @@ def test_3_prompts_longer_than_the_context(here: Path, capsys: pytest.CaptureFix
     path.write_text(path.read_text().replace('"When', '"' + "to " * 60 + "When"))
     outcome = run(capsys, path)
     assert (outcome.code, outcome.out) == (3, "")
+    assert outcome.err == ("circuitlang: a prompt has 74 tokens, and the model reads at most 64\n")
+
+
+def test_3_a_tokenizer_of_another_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(here / "gpt2", here / "other"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["When"] = len(vocabulary) + 100
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    outcome = run(capsys, written(here, model='"./other"'))
+    assert (outcome.code, outcome.out) == (3, "")
     assert outcome.err == (
-        "circuitlang: `gpt2` reads at most 64 tokens, the longest prompt has 74\n"
+        "circuitlang: the tokenizer of `other` has tokens that the model does not have\n"
     )
 
 
@@ -172,10 +183,7 @@ def test_an_internal_error_is_no_failed_claim(
 
 def interrupted(here: Path, *arguments: object, when: str) -> Outcome:
     """Send SIGINT as soon as stderr holds ``when``."""
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=here, env=environment(here, PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with running(*arguments, home=here) as process:
         assert process.stderr is not None
         assert process.stdout is not None
         seen = ""
@@ -220,10 +228,7 @@ def test_130_while_loading(here: Path) -> None:
 def test_a_reader_that_goes_away_changes_nothing(here: Path) -> None:
     """As in `circuitlang run a.circuit | head -1`."""
     written(here, f"A ~> B.V in -900 logits..900 logits\n  {HUGE}")
-    with subprocess.Popen(
-        [*COMMAND, "run", "-q", "a.circuit", "--json", "r.json"], cwd=here, env=environment(here),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with running("run", "-q", "a.circuit", "--json", "r.json", home=here) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.commands import Outcome, circuitlang
+from tests.commands import Outcome, circuitlang, environment, running
 from tests.hub_server import COMMIT, Repository, serve
 from tests.tiny_models import circuit_text, tiny_gpt2
 
@@ -84,11 +88,6 @@ def test_a_revision_is_resolved_to_its_commit(repo: Repository, tmp_path: Path) 
 
 def snapshot(home: Path, endpoint: str, arguments: str) -> Outcome:
     """`hub_snapshot` in a process of its own: the client reads the endpoint when imported."""
-    import subprocess
-    import sys
-
-    from tests.commands import environment
-
     code = f"from circuitlang.engine.hub import hub_snapshot as s; print(s({arguments})[1])"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(home, HF_ENDPOINT=endpoint),
@@ -101,7 +100,9 @@ def snapshot(home: Path, endpoint: str, arguments: str) -> Outcome:
 def test_unknown_repository(repo: Repository, tmp_path: Path) -> None:
     with serve(org__tiny=repo) as hub:
         line = refused(tmp_path, '"org/tinny"', HF_ENDPOINT=hub.endpoint)
-    assert line == "the hub has no model `org/tinny` (or it is private)"
+    assert line == (
+        "the hub has no model `org/tinny` (or it is private), and there is no such folder"
+    )
 
 
 def test_unknown_revision(repo: Repository, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_hub_in_trouble(repo: Repository, tmp_path: Path) -> None:
     repo.status = 500
     with serve(org__tiny=repo) as hub:
         line = refused(tmp_path, '"org/tiny"', HF_ENDPOINT=hub.endpoint)
-    assert line == "`org/tiny` is not in the cache and the hub answered 500"
+    assert line == "`org/tiny` is neither a folder nor in the cache, and the hub answered 500"
 
 
 def test_half_downloaded_then_repaired(repo: Repository, tmp_path: Path) -> None:
@@ -147,19 +148,37 @@ def test_half_downloaded_then_repaired(repo: Repository, tmp_path: Path) -> None
     assert outcome.code == 0, outcome.err
 
 
+def test_an_interrupt_ends_a_download_at_once(repo: Repository, tmp_path: Path) -> None:
+    repo.breaks_at, repo.stalls = 10_000, True
+    path = written(tmp_path, '"org/tiny"')
+    with (
+        serve(org__tiny=repo) as hub,
+        running("run", "-q", path, home=tmp_path, HF_ENDPOINT=hub.endpoint) as process,
+    ):
+        deadline = time.monotonic() + FEW_SECONDS
+        while not any(r.startswith("GET") and "model.safetensors" in r for r in hub.requests):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=FEW_SECONDS)
+        assert time.monotonic() - started < 10, "the server would stall for a minute"
+    assert (process.returncode, out, err) == (130, "", "circuitlang: interrupted\n")
+
+
 def test_no_network(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}"
         line = refused(tmp_path, '"org/tiny"', HF_ENDPOINT=closed)
-    assert line == "`org/tiny` is not in the cache and the hub cannot be reached"
+    assert line == "`org/tiny` is neither a folder nor in the cache, and the hub cannot be reached"
 
 
 def test_offline_by_choice(repo: Repository, tmp_path: Path) -> None:
     with serve(org__tiny=repo) as hub:
         line = refused(tmp_path, '"org/tiny"', HF_ENDPOINT=hub.endpoint, HF_HUB_OFFLINE="1")
         assert hub.requests == []
-    assert line == "`org/tiny` is not in the cache and HF_HUB_OFFLINE is set"
+    assert line == "`org/tiny` is neither a folder nor in the cache, and HF_HUB_OFFLINE is set"
 
 
 def test_a_dead_proxy(repo: Repository, tmp_path: Path) -> None:
@@ -167,7 +186,7 @@ def test_a_dead_proxy(repo: Repository, tmp_path: Path) -> None:
         line = refused(
             tmp_path, '"org/tiny"', HF_ENDPOINT=hub.endpoint, HTTP_PROXY="http://127.0.0.1:9"
         )
-    assert line == "`org/tiny` is not in the cache and the hub cannot be reached"
+    assert line == "`org/tiny` is neither a folder nor in the cache, and the hub cannot be reached"
 
 
 def test_only_pickled_weights(repo: Repository, tmp_path: Path) -> None:

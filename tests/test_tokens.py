@@ -22,19 +22,20 @@ from tests.tiny_tokenizers import bpe_tokenizer, word_tokenizer
 
 GOLDEN = Path(__file__).parent / "golden_tokens"
 FILES = sorted(GOLDEN.glob("*.circuit"))
+_SPACED = """
+    Mary John Paul Anna Mark and met at the park play zoo gave it to spoke in a really truly quite
+    or by
+"""
 PIECES = (
-    *(f" {word}" for word in (
-        "Mary John Paul Anna Mark and met at the park play zoo gave it to spoke in a really "
-        "truly quite or by"
-    ).split()),
+    *(f" {word}" for word in _SPACED.split()),
     "Then", "When", "Mary", "John", "Paul", "ground", ",",
 )  # fmt: skip
-WORDS = "Then Mary John Paul Anna and met at a in the park zoo gave it to ,".split()
+_WORDS = "Then Mary John Paul Anna and met at a in the park zoo gave it to ,"
 
 
 def tokenizer_of(name: str) -> FastTokenizer:
     return FastTokenizer(
-        word_tokenizer(*WORDS) if name == "unknown_words" else bpe_tokenizer(*PIECES)
+        word_tokenizer(*_WORDS.split()) if name == "unknown_words" else bpe_tokenizer(*PIECES)
     )
 
 

@@ -132,7 +132,7 @@ def judge(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
 ) -> None:
-    """Judge saved measurements again, with the file's bounds as they are now; no model is needed."""
+    """Judge saved measurements with the file's bounds as they are now; no model is needed."""
     from circuitlang.cli.running import judge_file
 
     raise typer.Exit(judge_file(Session.open(file), evidence, json, verbose))

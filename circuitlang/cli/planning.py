@@ -16,8 +16,8 @@ def show_plan(session: Session) -> ExitCode:
     lines = [
         f"{circuit.name}: {len(circuit.all_claims)} claims, {len(plan.experiments)} experiments, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
-        f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, self-checks "
-        "not counted",
+        f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, "
+        "self-checks not counted",
         "",
     ]
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):

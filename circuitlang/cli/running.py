@@ -115,7 +115,7 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
         return ExitCode.USAGE
     from circuitlang.engine.measurement import measure, use_threads
 
-    model.check_fit([ids for pair in tokens for ids in (pair.clean, pair.corrupt)])
+    model.check_vocabulary(ids for pair in tokens for ids in (pair.clean, pair.corrupt))
     use_threads(options.threads)
     plan = compile_plan(circuit)
     with _progress(options) as progress:

