@@ -129,6 +129,13 @@ def test_a_hub_in_trouble(repo: Repository, tmp_path: Path) -> None:
     assert line == "`org/tiny` is neither a folder nor in the cache, and the hub answered 500"
 
 
+def test_a_hub_in_trouble_after_a_download(repo: Repository, tmp_path: Path) -> None:
+    with serve(org__tiny=repo) as hub:
+        snapshot(tmp_path, hub.endpoint, "'org/tiny', None")
+        repo.status = 503
+        assert snapshot(tmp_path, hub.endpoint, "'org/tiny', None").out.split() == [COMMIT]
+
+
 def test_half_downloaded_then_repaired(repo: Repository, tmp_path: Path) -> None:
     size = (repo.folder / "model.safetensors").stat().st_size
     repo.breaks_at = size // 2

@@ -1,12 +1,16 @@
 """What the README shows is what the program prints, and what it tells people to run is what CI runs."""
 
+import hashlib
+import html
 import re
 
 import pytest
 from typer.testing import CliRunner
 
 from circuitlang.cli.main import app
-from tests.front_end import ROOT, circuit_of
+from circuitlang.draw import render_dot
+from circuitlang.report import Report, Verdict
+from tests.front_end import ROOT, circuit_of, read_file
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
@@ -42,18 +46,13 @@ def test_the_example_resolves():
 
 def test_the_picture_is_of_the_file_as_it_is():
     """The report beside the picture belongs to the present text of the file, and draws."""
-    import hashlib
-
-    from circuitlang.draw import render_dot
-    from circuitlang.report import Report, Verdict
-    from tests.front_end import read_file
-
     source, circuit, _ = read_file(ROOT / "circuits" / "smollm2_ioi.circuit")
     text = (ROOT / "docs" / "evidence" / "smollm2_ioi.report.json").read_text(encoding="utf-8")
     report = Report.model_validate_json(text)
     assert report.file_sha256 == hashlib.sha256(source.text.encode()).hexdigest()
     assert all(claim.verdict is Verdict.PASS for claim in report.claims)
-    picture = (ROOT / "docs" / "images" / "smollm2_ioi.svg").read_text(encoding="utf-8")
+    svg = ROOT / "docs" / "images" / "smollm2_ioi.svg"
+    picture = html.unescape(svg.read_text(encoding="utf-8"))
     dot = render_dot(circuit, report)
     for claim in report.claims:
         shown = f"{100 * claim.estimate.value:+.1f}%"

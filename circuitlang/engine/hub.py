@@ -26,23 +26,13 @@ def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tu
     Raises:
         ModelError: no such model or revision, access refused, or neither network nor cache.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants
 
     shown = f"`{name}`" + (f" at revision `{revision}`" if revision else "")
     offline = constants.HF_HUB_OFFLINE or not hub_is_reachable()
     try:
         with _quiet_client():
-            if weights and not offline:
-                _bring_weights(name, revision)
-            folder = Path(
-                snapshot_download(
-                    name,
-                    revision=revision,
-                    allow_patterns=[*_SMALL, *_WEIGHTS] if weights else _SMALL,
-                    ignore_patterns=_UNWANTED,
-                    local_files_only=offline,
-                )
-            )
+            folder = _fetch(name, revision, weights=weights, offline=offline)
     except Exception as error:
         # Besides its own errors the client lets through those of its HTTP library.
         reason = _reason(error, shown, offline, constants.HF_HUB_OFFLINE)
@@ -57,22 +47,44 @@ def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tu
     return folder, folder.name
 
 
-def _bring_weights(name: str, revision: str | None) -> None:
-    """Download the large files one by one in this thread, where an interrupt ends it at once.
+def _fetch(name: str, revision: str | None, *, weights: bool, offline: bool) -> Path:
+    """The snapshot's folder, with the weights downloaded one by one in this thread.
 
-    `snapshot_download` works in threads that go on after an interrupt until they are done; left to
-    it are the small files, and every error of the hub's own.
+    `snapshot_download` works in threads that an interrupt does not end, so only the small files are
+    left to it.
     """
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-    try:
-        info = HfApi().model_info(name, revision=revision)
-    except Exception:
-        return  # the same question comes again, and then the cache may answer it
-    for file in (sibling.rfilename for sibling in info.siblings or ()):
-        wanted = any(fnmatch(file, pattern) for pattern in _WEIGHTS)
-        if wanted and not any(fnmatch(file, pattern) for pattern in _UNWANTED):
-            hf_hub_download(name, file, revision=info.sha)
+    def snapshot(patterns: list[str], *, local: bool) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=patterns,
+                ignore_patterns=_UNWANTED,
+                local_files_only=local,
+            )
+        )
+
+    everything = [*_SMALL, *_WEIGHTS] if weights else _SMALL
+    if offline:
+        return snapshot(everything, local=True)
+    folder = snapshot(_SMALL, local=False)
+    if weights:
+        try:
+            # Not `list_repo_files`, which asks a hub in trouble for half a minute.
+            siblings = HfApi().model_info(name, revision=folder.name).siblings or ()
+        except Exception:
+            # The hub is in trouble, and the small files came from the cache.
+            return snapshot(everything, local=True)
+        for file in filter(_is_weights, (sibling.rfilename for sibling in siblings)):
+            hf_hub_download(name, file, revision=folder.name)
+    return folder
+
+
+def _is_weights(file: str) -> bool:
+    wanted = any(fnmatch(file, pattern) for pattern in _WEIGHTS)
+    return wanted and not any(fnmatch(file, pattern) for pattern in _UNWANTED)
 
 
 def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str:
@@ -135,19 +147,21 @@ def hub_is_reachable() -> bool:
 @contextlib.contextmanager
 def _quiet_client() -> Iterator[None]:
     """No bars and no news of retries: what matters of them is in the one line of an error."""
+    # Imported here because its import would set the verbosity back.
+    import huggingface_hub.file_download  # noqa: F401
+    from huggingface_hub.utils import logging as chatter
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    logger = logging.getLogger("huggingface_hub")
-    level, had_bars = logger.level, not are_progress_bars_disabled()
-    logger.setLevel(logging.CRITICAL)
+    had_bars, verbosity = not are_progress_bars_disabled(), chatter.get_verbosity()
+    chatter.set_verbosity(logging.CRITICAL)
     disable_progress_bars()
     try:
         yield
     finally:
-        logger.setLevel(level)
+        chatter.set_verbosity(verbosity)
         if had_bars:
             enable_progress_bars()
