@@ -10,7 +10,7 @@ from circuitlang.engine.errors import HookError
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.world import output_site
-from circuitlang.plan import AblateNodes, Kept, PatchEdge, RunCircuitAlone
+from circuitlang.plan import Kept, PatchEdge, RunCircuitAlone
 from tests.engine_models import P0, P1, P2, bench, bridged, gpt2, llama, neox, qwen2, random_batch
 
 FAMILIES = [gpt2, llama, qwen2, neox]

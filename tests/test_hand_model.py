@@ -1,8 +1,8 @@
 """A two-head model small enough for pencil and paper.
 
 Tokens a, b, c are embedded as rows of a 4 x 4 Hadamard matrix without its constant row:
-a = (1,1,-1,-1), b = (1,-1,1,-1), c = (1,-1,-1,1). They are orthogonal with mean 0 and variance 1, so
-in the coordinates (a, b, c) LayerNorm divides a vector by its Euclidean length, and nothing else.
+a = (1,1,-1,-1), b = (1,-1,1,-1), c = (1,-1,-1,1). They are orthogonal with mean 0 and variance 1,
+so in the coordinates (a, b, c) LayerNorm divides a vector by its Euclidean length, and nothing else.
 Both heads attend evenly to every earlier token (Q = K = 0); V is the identity and O is twice the
 identity; MLPs write nothing; the unembedding is the embedding, so a logit is 4 times a coordinate
 of the normalised final vector. Clean prompt: a b. Corrupt prompt: c b. Metric: logit(a) - logit(c).
@@ -85,7 +85,8 @@ EXPECTED = {
     # The first head's write at position 1 turns from (1,1,0) into (0,1,1): the final vector
     # loses one a and gains one c.
     "into logits": (edge(FIRST, Receiver(Logits())), metric(1 + R5, 2 + 2 * R5, 1)),
-    # The second head reads (1,0,2) and (0,2,1) instead of (3,0,0) and (1,2,0), each of length sqrt 5.
+    # The second head reads (1,0,2) and (0,2,1) instead of (3,0,0) and (1,2,0); both new ones have
+    # length sqrt 5.
     "into V": (edge(FIRST, Receiver(SECOND, Slot.V)), metric(1 + R5, 2 + 2 * R5, 3 * R5)),
     # Q and K are zero whatever they read.
     "into Q": (edge(FIRST, Receiver(SECOND, Slot.Q)), metric(2 + R5, 2 + 2 * R5, 0)),

@@ -146,7 +146,7 @@ def test_a_prompt_longer_than_the_context(model, job):
 def test_progress_reaches_its_end(model, job):
     plan, pairs, tokens = job
     steps = []
-    measure(plan, model, pairs, tokens, progress=lambda done, total, what: steps.append((done, total)))
+    measure(plan, model, pairs, tokens, progress=lambda *step: steps.append(step[:2]))
     assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
     assert steps[-1][0] == steps[-1][1]
 

@@ -1,4 +1,4 @@
-"""What the README shows is what the program prints, and what it tells people to run is what CI runs."""
+"""What the README shows is what the program prints; what it tells people to run is what CI runs."""
 
 import hashlib
 import html

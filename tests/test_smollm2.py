@@ -1,8 +1,9 @@
-"""The main job on a real pretrained language model, SmolLM2-135M, and its numbers against the oracle.
+"""The main job on a real pretrained language model, SmolLM2-135M, with its numbers checked.
 
 Needs the converted folder: `circuitlang models get smollm2-135m`.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,10 @@ def run(path: Path, folder: Path):
 
     report, evidence = folder / "report.json", folder / "evidence.json"
     result = CliRunner().invoke(
-        app, ["run", str(path), "--json", str(report), "--evidence", str(evidence), "--quiet"]
-    )
+        app,
+        ["run", str(path), "--json", str(report), "--evidence", str(evidence), "--quiet",
+         "--threads", str(os.cpu_count() or 1)],
+    )  # fmt: skip
     text = report.read_text(encoding="utf-8") if report.is_file() else ""
     assert text, result.output
     return result.exit_code, Report.model_validate_json(text), load_evidence(evidence)

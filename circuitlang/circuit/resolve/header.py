@@ -53,7 +53,10 @@ def resolve_model(
         return reference, shape_of_name(reference.name)
     folder = scope.folder / reference.name
     if _is_folder(folder) or reference.name.startswith((".", "/")):
-        reference = ModelReference("name", str(folder), span=section.span, **options)
+        # `./` stays in front of a relative path: without it a missing folder would look like a
+        # name on the hub.
+        name = str(folder) if folder.is_absolute() else f"./{folder}"
+        reference = ModelReference("name", name, span=section.span, **options)
         return reference, shape_of_folder(folder)
     return reference, shape_of_name(reference.name)
 
