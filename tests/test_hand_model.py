@@ -2,7 +2,7 @@
 
 Tokens a, b, c are embedded as rows of a 4 x 4 Hadamard matrix without its constant row:
 a = (1,1,-1,-1), b = (1,-1,1,-1), c = (1,-1,-1,1). They are orthogonal with mean 0 and variance 1,
-so in the coordinates (a, b, c) LayerNorm divides a vector by its Euclidean length, and nothing else.
+so in the coordinates (a, b, c) LayerNorm divides a vector by its Euclidean length, no more.
 Both heads attend evenly to every earlier token (Q = K = 0); V is the identity and O is twice the
 identity; MLPs write nothing; the unembedding is the embedding, so a logit is 4 times a coordinate
 of the normalised final vector. Clean prompt: a b. Corrupt prompt: c b. Metric: logit(a) - logit(c).

@@ -395,7 +395,7 @@ def test_claims_that_make_no_sense(written: str, code: str) -> None:
         ('"gpt2" weights folded', ModelReference("name", "gpt2", weights="folded")),
         ('"some/model"', ModelReference("name", "some/model")),
         ('gguf "a/b.gguf"', ModelReference("gguf", str(Path("a/b.gguf")))),
-        ('"./folder"', ModelReference("name", "folder")),
+        ('"./folder"', ModelReference("name", "./folder")),
     ],
 )
 def test_models(model: str, meant: ModelReference) -> None:
