@@ -140,7 +140,7 @@ def test_3_a_tokenizer_of_another_model(here: Path, capsys: pytest.CaptureFixtur
     outcome = run(capsys, written(here, model='"./other"'))
     assert (outcome.code, outcome.out) == (3, "")
     assert outcome.err == (
-        "circuitlang: the tokenizer of `other` has tokens that the model does not have\n"
+        "circuitlang: the tokenizer of `./other` has tokens that the model does not have\n"
     )
 
 
@@ -267,7 +267,7 @@ def test_judging_with_other_bounds(here: Path, capsys: pytest.CaptureFixture[str
     "change, reason",
     [
         (("circuit tiny", "circuit other"), "it is about the circuit `tiny`"),
-        (("./gpt2", "./llama"), "it is about the model `gpt2`"),
+        (("./gpt2", "./llama"), "it is about the model `./gpt2`"),
         (('"./gpt2"', '"./gpt2" dtype float64'), "its model had plain weights in float32"),
         (("seed 0", "seed 1"), "it was measured on other prompts"),
         (("B -> logits", "B ~> logits"), "it has no measurement for 1 of "),

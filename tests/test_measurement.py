@@ -169,3 +169,27 @@ def test_folded_weights_give_the_same_effects(job):
     for name, values in one.patched.items():
         gaps = [abs(a - b) for a, b in zip(values, other.patched[name], strict=True)]
         assert max(gaps) < 2e-3, name
+
+
+def test_order_in_a_block_is_checked_once_the_model_is_known(tmp_path):
+    """In parallel blocks a head does not feed its own layer's MLP. A model that no table has is found
+    to be parallel only when it is loaded, and the edge is refused instead of measured as nothing."""
+    from typer.testing import CliRunner
+
+    from circuitlang.cli.main import app
+    from tests.tiny_models import tiny_neox
+
+    tiny_neox(tmp_path / "model")
+    (tmp_path / "model" / "config.json").rename(tmp_path / "model" / "kept.json")
+    path = tmp_path / "x.circuit"
+    path.write_text(
+        TEXT.replace("builtin ioi_tiny", '"./model"').split("nodes {")[0]
+        + "edges {\n  L1.H0 -> L1.MLP >= 1%\n}\n",
+        encoding="utf-8",
+    )
+    assert CliRunner().invoke(app, ["check", str(path)]).exit_code == 0  # nothing known yet
+    (tmp_path / "model" / "kept.json").rename(tmp_path / "model" / "config.json")
+    for command in ("check", "run"):
+        result = CliRunner().invoke(app, [command, str(path)])
+        assert result.exit_code == 2
+        assert "CL210" in result.output

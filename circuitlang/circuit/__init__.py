@@ -1,7 +1,6 @@
 """What a file means: components, prompts, claims, the graph, and checks without weights."""
 
 from circuitlang.circuit.bound import Bound, Unit
-from circuitlang.circuit.checks import check_components
 from circuitlang.circuit.circuit import Circuit, ModelReference
 from circuitlang.circuit.claim import (
     AblationClaim,
@@ -49,7 +48,6 @@ __all__ = [
     "Unit",
     "WordList",
     "can_feed",
-    "check_components",
     "expand",
     "resolve",
     "show_positions",

@@ -2,10 +2,7 @@
 
 from collections.abc import Callable
 
-from circuitlang.circuit.circuit import Circuit
 from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim
-from circuitlang.circuit.component import Logits, problem_with
-from circuitlang.models import ModelShape
 from circuitlang.source import Diagnostic, Span
 
 Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
@@ -36,23 +33,3 @@ def _experiment_of(claim: Claim) -> object:
 
 
 CHECKS: tuple[Check, ...] = (claims_stand_once,)
-
-
-def check_components(circuit: Circuit, shape: ModelShape) -> tuple[Diagnostic, ...]:
-    """Components that a model, now that its size is known, does not have."""
-    found = []
-    for role in circuit.roles:
-        for component in role.components:
-            if problem := problem_with(component, shape):
-                found.append(Diagnostic(problem[0], role.span, *problem[1:]))
-    for claim in circuit.all_claims:
-        parts = claim.senders if isinstance(claim, EdgeClaim) else ()
-        if isinstance(claim, EdgeClaim):
-            inputs = (r.component for r in claim.receivers)
-            parts = (*parts, *(part for part in inputs if not isinstance(part, Logits)))
-        elif isinstance(claim, AblationClaim):
-            parts = claim.components
-        for component in parts:
-            if problem := problem_with(component, shape):
-                found.append(Diagnostic(problem[0], claim.span, *problem[1:]))
-    return tuple(dict.fromkeys(found))

@@ -4,10 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from circuitlang.circuit import check_components, expand
+from circuitlang.circuit import expand
 from circuitlang.cli.session import (
     Session,
     can_write,
@@ -67,6 +67,9 @@ def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -
     except ValueError:
         fail(f"{path} is not evidence that `circuitlang run --evidence` saved")
         return ExitCode.USAGE
+    if problems := check_design(session.circuit):
+        show_diagnostics(session.source, problems)
+        return ExitCode.USAGE
     plan = compile_plan(session.circuit)
     if problem := _mismatch(plan, evidence):
         fail(f"{path} belongs to another hypothesis: {problem}")
@@ -105,13 +108,10 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
     require_run_extra()
     with _status(options, f"loading {session.circuit.model}"):
         model = load_transformer(session.circuit.model, options.device)
-    shape = model.transformer.shape
-    circuit = replace(session.circuit, shape=shape)
-    diagnostics = check_components(circuit, shape)
-    pairs, tokens, found = tokenize(circuit, model.tokenizer)
-    diagnostics = (*diagnostics, *found)
-    if has_errors(diagnostics):
-        show_diagnostics(session.source, diagnostics)
+    circuit = session.circuit_for(model.transformer.shape)
+    pairs, tokens, problems = tokenize(circuit, model.tokenizer)
+    if has_errors(problems):
+        show_diagnostics(session.source, problems)
         return ExitCode.USAGE
     from circuitlang.engine.measurement import measure, use_threads
 

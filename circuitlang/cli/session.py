@@ -10,6 +10,7 @@ import typer
 
 from circuitlang.circuit import Circuit, resolve
 from circuitlang.evidence.store import write_whole
+from circuitlang.models import ModelShape
 from circuitlang.report.exit_code import ExitCode
 from circuitlang.source import (
     Diagnostic,
@@ -37,6 +38,19 @@ class Session:
         if circuit is None:
             raise typer.Exit(ExitCode.USAGE)
         return cls(path, source, circuit)
+
+    def circuit_for(self, shape: ModelShape) -> Circuit:
+        """The circuit checked again with the loaded model's true size.
+
+        Layers, heads and the order inside a block are known by now even where no table had them.
+        """
+        if shape == self.circuit.shape:
+            return self.circuit
+        circuit, diagnostics = resolve(parse(self.source)[0], self.source, shape)
+        if circuit is None:
+            show_diagnostics(self.source, diagnostics)
+            raise typer.Exit(ExitCode.USAGE)
+        return circuit
 
 
 def examine(path: Path) -> tuple[SourceText, Circuit | None, tuple[Diagnostic, ...]]:
