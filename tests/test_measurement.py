@@ -172,8 +172,8 @@ def test_folded_weights_give_the_same_effects(job):
 
 
 def test_order_in_a_block_is_checked_once_the_model_is_known(tmp_path):
-    """In parallel blocks a head does not feed its own layer's MLP. A model that no table has is found
-    to be parallel only when it is loaded, and the edge is refused instead of measured as nothing."""
+    """In parallel blocks a head does not feed its own layer's MLP. A model that no table has is
+    found to be parallel when it is loaded; the edge is then refused, not measured as nothing."""
     from typer.testing import CliRunner
 
     from circuitlang.cli.main import app

@@ -11,7 +11,7 @@ from circuitlang.cli.session import (
     print_out,
     show_diagnostics,
 )
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 from circuitlang.source import Diagnostic
 
 

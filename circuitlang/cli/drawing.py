@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from circuitlang.cli.session import Session, can_write, fail, print_out
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 
 FORMATS = ("dot", "svg", "png")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitlang.cli.session import fail, print_out, show_diagnostics, write_text
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 from circuitlang.source import load_source
 from circuitlang.syntax import format_source, parse
 

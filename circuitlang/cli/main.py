@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from circuitlang import __version__
 from circuitlang.cli.session import Session, fail, print_out
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 
 TRACEBACK = "CIRCUITLANG_TRACEBACK"
 """Environment variable that makes an internal error show its traceback."""

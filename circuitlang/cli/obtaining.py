@@ -8,7 +8,7 @@ from circuitlang.models import (
     find_obtainable,
     shape_of_folder,
 )
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 from circuitlang.source import did_you_mean
 
 

@@ -3,7 +3,7 @@
 from circuitlang.circuit import show_positions
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
 from circuitlang.plan import AblateNodes, Intervention, PatchEdge, check_design, compile_plan
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 
 
 def show_plan(session: Session) -> ExitCode:

@@ -9,9 +9,8 @@ from typing import TextIO
 import typer
 
 from circuitlang.circuit import Circuit, resolve
-from circuitlang.evidence.store import write_whole
 from circuitlang.models import ModelShape
-from circuitlang.report.exit_code import ExitCode
+from circuitlang.report.outcome import ExitCode
 from circuitlang.source import (
     Diagnostic,
     Severity,
@@ -91,6 +90,8 @@ def fail(message: str) -> None:
 
 def write_text(path: Path, text: str) -> bool:
     """Write a file whole; says what went wrong and returns False when that fails."""
+    from circuitlang.evidence.store import write_whole
+
     try:
         write_whole(path, text)
     except OSError as error:

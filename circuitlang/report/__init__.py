@@ -1,19 +1,43 @@
-"""A judged hypothesis, and its renderings; a renderer is a pure function from Report to text."""
+"""A judged hypothesis, and its renderings; a renderer is a pure function from Report to text.
 
-from circuitlang.report.exit_code import ExitCode, exit_code
-from circuitlang.report.json import render_json, report_schema
-from circuitlang.report.report import (
-    Baseline,
-    ClaimReport,
-    Estimate,
-    Interval,
-    Place,
-    Report,
-    Settings,
-    Stratum,
-    Verdict,
-)
-from circuitlang.report.terminal import render_terminal
+The names are imported on first use: every command needs the exit codes, few need pydantic.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuitlang.report.json import render_json, report_schema
+    from circuitlang.report.outcome import ExitCode, exit_code
+    from circuitlang.report.report import (
+        Baseline,
+        ClaimReport,
+        Estimate,
+        Interval,
+        Place,
+        Report,
+        Settings,
+        Stratum,
+        Verdict,
+    )
+    from circuitlang.report.terminal import render_terminal
+
+_PLACES = {
+    "Baseline": "report",
+    "ClaimReport": "report",
+    "Estimate": "report",
+    "ExitCode": "outcome",
+    "Interval": "report",
+    "Place": "report",
+    "Report": "report",
+    "Settings": "report",
+    "Stratum": "report",
+    "Verdict": "report",
+    "exit_code": "outcome",
+    "render_json": "json",
+    "render_terminal": "terminal",
+    "report_schema": "json",
+}
 
 __all__ = [
     "Baseline",
@@ -31,3 +55,9 @@ __all__ = [
     "render_terminal",
     "report_schema",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module-level lazy export
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,8 +1,8 @@
 """The sections of a printed report around its claims."""
 
 from circuitlang.report.claim_lines import STYLES, write_claims
-from circuitlang.report.exit_code import ExitCode, exit_code
 from circuitlang.report.numbers import format_effect, format_share
+from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.report import Report, Settings, Verdict
 

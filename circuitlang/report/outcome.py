@@ -1,8 +1,12 @@
 """What the command tells the shell."""
 
-from enum import IntEnum
+from __future__ import annotations
 
-from circuitlang.report.report import Report, Verdict
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from circuitlang.report.report import Report
 
 
 class ExitCode(IntEnum):
@@ -18,6 +22,9 @@ class ExitCode(IntEnum):
 
 def exit_code(report: Report) -> ExitCode:
     """The code that a report's verdicts amount to."""
+    # Imported here: every command uses the codes, and few have a report to load pydantic for.
+    from circuitlang.report.report import Verdict
+
     verdicts = {claim.verdict for claim in report.claims}
     if not report.complete:
         return ExitCode.INTERRUPTED
