@@ -1,7 +1,7 @@
 """One claim's part of the report: its numbers, and in words why it was judged so."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from circuitlang.source import SourceText
 from circuitlang.verdict.decision import (
     FLOAT_NOISE,
     Level,
-    Tests,
     is_near,
     margin,
     prompts_needed,
@@ -34,7 +33,15 @@ from circuitlang.verdict.sampling import Tested
 
 def error_report(claim: Claim, need: Need, reason: str, source: SourceText) -> ClaimReport:
     """ERROR, and why."""
-    return _report(claim, need, source, Verdict.ERROR, reason)
+    return ClaimReport(
+        **_identity(claim, need, source),
+        verdict=Verdict.ERROR,
+        reason=reason,
+        estimate=None,
+        p_pass=None,
+        p_fail=None,
+        level=None,
+    )
 
 
 def claim_report(
@@ -75,10 +82,16 @@ def claim_report(
         if near
         else _reason(verdict, tested, error, interval, bound)
     )
-    definition = f"{effect.definition}; {_experiment_in_words(claim, circuit)}"
-    also = "; ".join(filter(None, (effect.also, missing)))
-    return _report(
-        claim, need, source, verdict, reason, estimate, tested.tests, level, definition, also
+    return ClaimReport(
+        **_identity(claim, need, source),
+        verdict=verdict,
+        reason=reason,
+        estimate=estimate,
+        p_pass=tested.tests.p_pass,
+        p_fail=tested.tests.p_fail,
+        level=level,
+        definition=f"{effect.definition}; {_experiment_in_words(claim, circuit)}",
+        also="; ".join(filter(None, (effect.also, missing))),
     )
 
 
@@ -106,37 +119,19 @@ def _reason(
     return f"{shown} holds a limit of `{bound}`; {more}"
 
 
-def _report(
-    claim: Claim,
-    need: Need,
-    source: SourceText,
-    verdict: Verdict,
-    reason: str,
-    estimate: Estimate | None = None,
-    tests: Tests | None = None,
-    level: float | None = None,
-    definition: str = "",
-    also: str = "",
-) -> ClaimReport:
+def _identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
+    """The fields of a report that say which claim it is about."""
     line, column = source.line_column(claim.span.start)
     edge = claim if isinstance(claim, EdgeClaim) else None
-    return ClaimReport(
-        text=claim.text,
-        kind=_kind(claim),
-        place=Place(file=source.name, line=line, column=column),
-        bound=str(claim.bound),
-        verdict=verdict,
-        reason=reason,
-        estimate=estimate,
-        p_pass=tests.p_pass if tests else None,
-        p_fail=tests.p_fail if tests else None,
-        level=level,
-        experiments=tuple(name for _, name in need.experiments),
-        senders=tuple(map(str, edge.senders)) if edge else (),
-        receivers=tuple(map(str, edge.receivers)) if edge else (),
-        definition=definition,
-        also=also,
-    )
+    return {
+        "text": claim.text,
+        "kind": _kind(claim),
+        "place": Place(file=source.name, line=line, column=column),
+        "bound": str(claim.bound),
+        "experiments": tuple(name for _, name in need.experiments),
+        "senders": tuple(map(str, edge.senders)) if edge else (),
+        "receivers": tuple(map(str, edge.receivers)) if edge else (),
+    }
 
 
 def _kind(claim: Claim) -> Literal["edge", "absence", "ablate", "faithfulness"]:
