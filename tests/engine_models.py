@@ -114,7 +114,7 @@ def random_batch(seed: int = 0, prompts: int = 6) -> Batch:
     pairs = tuple(
         TokenizedPair(
             i % 2, tuple(clean[i].tolist()), tuple(corrupt[i].tolist()),
-            int(answers[i, 0]), int(answers[i, 1]), dict(PLACES), (),
+            int(answers[i, 0]), int(answers[i, 1]), dict(PLACES), (), (),
         )
         for i in range(prompts)
     )  # fmt: skip

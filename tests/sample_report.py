@@ -4,6 +4,7 @@ from pathlib import Path
 
 from circuitlang.circuit import Circuit, EdgeClaim, resolve
 from circuitlang.evidence import Provenance, SelfCheck
+from circuitlang.plan import compile_plan
 from circuitlang.report import (
     Baseline,
     ClaimReport,
@@ -75,7 +76,7 @@ def sample_report() -> Report:
     circuit = sample_circuit()
     source = load_source(SAMPLE)[0]
     claims = []
-    for claim in circuit.all_claims:
+    for claim, need in zip(circuit.all_claims, compile_plan(circuit).needs, strict=True):
         verdict, value, half, reason = _MADE_UP[claim.text]
         edge = claim if isinstance(claim, EdgeClaim) else None
         kind = type(claim).__name__.removesuffix("Claim").lower()
@@ -94,7 +95,7 @@ def sample_report() -> Report:
                 p_pass=None if value is None else (0.0001 if verdict is Verdict.PASS else 0.21),
                 p_fail=None if value is None else (0.0001 if verdict is Verdict.FAIL else 0.79),
                 level=None if value is None else 0.05 / (11 - len(claims)),
-                experiments=(f"{len(claims):012x}",),
+                experiments=tuple(name for _, name in need.experiments),
                 senders=tuple(map(str, edge.senders)) if edge else (),
                 receivers=tuple(map(str, edge.receivers)) if edge else (),
                 definition="mean(m(clean) - m(patched)) / mean(m(clean) - m(corrupt)), noising",

@@ -265,6 +265,13 @@ def test_a_foreign_report_is_refused():
     shorter = report.model_copy(update={"claims": report.claims[:-1]})
     with pytest.raises(ValueError, match="the circuit has 11 claims and the report 10"):
         render_dot(sample_circuit(), shorter)
+    other = report.claims[0].model_copy(update={"experiments": ("of other heads",)})
+    same_words = report.model_copy(update={"claims": (other, *report.claims[1:])})
+    with pytest.raises(ValueError, match="claim 1 reads the same, but other components"):
+        render_dot(sample_circuit(), same_words)
+    provenance = report.provenance.model_copy(update={"model": "distilgpt2"})
+    with pytest.raises(ValueError, match="it is about distilgpt2"):
+        render_dot(sample_circuit(), report.model_copy(update={"provenance": provenance}))
 
 
 def test_mlps_stand_after_the_heads_of_their_layer():

@@ -22,7 +22,6 @@ ELSEWHERE = {
     "CL313": "of the tokens, which need a model",
     "CL314": "of the tokens, which need a model",
     "CL315": "of the tokens, which need a model",
-    "CL403": "of the model, which needs its config",
 }
 
 

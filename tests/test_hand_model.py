@@ -53,7 +53,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def worlds(engine):
-    pair = TokenizedPair(0, (A, B), (C, B), A, C, {}, ())
+    pair = TokenizedPair(0, (A, B), (C, B), A, C, {}, (), ())
     return engine.worlds(
         Batch((0,), (pair,), torch.tensor([[A, B]]), torch.tensor([[C, B]]), torch.tensor([[A, C]]))
     )

@@ -315,7 +315,7 @@ def test_the_order_in_which_heads_are_listed_changes_nothing():
 
 
 def test_a_plan_is_known_by_what_it_measures():
-    """Bounds, comments, labels and layout leave the id alone; prompts and experiments do not."""
+    """Bounds, comments, labels and layout leave the id alone; model, prompts and metric do not."""
     text = (ROOT / "circuits" / "builtin_ioi.circuit").read_text(encoding="utf-8")
     plan = compile_plan(circuit_of(text))
 
@@ -326,5 +326,8 @@ def test_a_plan_is_known_by_what_it_measures():
     assert id_of(">= 80%", ">= 70%") == plan.id
     assert id_of('"name mover heads"', '"movers"  # a comment') == plan.id
     assert id_of("sample  120 seed 0", "sample  120 seed 1") != plan.id
-    assert id_of("L3.H1, L3.H2", "L3.H1, L3.H0") != plan.id
+    # Other heads are other experiments, which have ids of their own.
+    assert id_of("L3.H1, L3.H2", "L3.H1, L3.H0") == plan.id
+    assert id_of("builtin ioi_tiny", '"gpt2"') != plan.id
+    assert id_of("builtin ioi_tiny", "builtin ioi_tiny dtype float64") != plan.id
     assert id_of("{S} offered", "{S} showed") != plan.id

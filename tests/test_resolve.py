@@ -235,7 +235,7 @@ def test_an_edge_in_full() -> None:
         through_mlps=False,
         direction=Direction.DENOISING,
         absent=True,
-        bound=Bound(-0.02, 0.02),
+        bound=Bound(-0.02, 0.02, is_margin=True),
         sender_name="LATE",
         receiver_name="LAST.Q",
         text="no LATE -> LAST.Q within 2% by denoising",
@@ -311,7 +311,7 @@ def test_absence_is_an_interval_around_zero(written: str, code: str) -> None:
 def test_absence_is_by_default_within_the_smallest_effect() -> None:
     edge = _edge("no LATE ~> LAST.Q", test="minimum effect 3%")
     assert edge.absent
-    assert edge.bound == Bound(-0.03, 0.03, is_default=True)
+    assert edge.bound == Bound(-0.03, 0.03, is_default=True, is_margin=True)
 
 
 # Settings and claims

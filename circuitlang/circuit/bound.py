@@ -13,17 +13,21 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The effect lies in [low, high]; None means no limit on that side."""
+    """The effect lies in [low, high]; None means no limit on that side.
+
+    ``is_margin`` marks the symmetric bound of a `no ... within` claim.
+    """
 
     low: float | None
     high: float | None
     unit: Unit = Unit.FRACTION
     is_default: bool = False
+    is_margin: bool = False
 
     def __str__(self) -> str:
         low, high = self._show(self.low), self._show(self.high)
         if self.low is not None and self.high is not None:
-            return f"within {high}" if self.low == -self.high else f"in {low}..{high}"
+            return f"within {high}" if self.is_margin else f"in {low}..{high}"
         return f">= {low}" if self.high is None else f"<= {high}"
 
     def _show(self, value: float | None) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, FaithfulnessClaim, Role
+from circuitlang.circuit.component import MLP
 from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.prompts import Prompts
 from circuitlang.circuit.settings import TestSettings
@@ -44,6 +45,11 @@ class Circuit:
     claims: tuple[AblationClaim | FaithfulnessClaim, ...]
     settings: TestSettings
     shape: ModelShape | None = None
+
+    @property
+    def names_mlps(self) -> bool:
+        """Whether a node names an MLP; only then are the unnamed ones no part of the circuit."""
+        return any(isinstance(c, MLP) for role in self.roles for c in role.components)
 
     @property
     def all_claims(self) -> tuple[Claim, ...]:

@@ -78,8 +78,9 @@ def _draw(prompts: Prompts, metric: Metric, number: int, random: Random) -> Prom
             values[slot] = _pick(random, word_list.words, taken)
             taken.add(values[slot])
     changed: dict[tuple[str, int], str] = {}
-    used = set(values.values())
-    for rule in prompts.rules:
+    # Fresh words come last, when everything else that the pair uses is known.
+    used = {*values.values(), *(r.literal for r in prompts.rules if r.literal is not None)}
+    for rule in sorted(prompts.rules, key=lambda rule: rule.fresh):
         value = _corrupt_word(rule, prompts, values, used, random)
         used.add(value)
         count = template.slots.count(rule.target)

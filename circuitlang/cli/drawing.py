@@ -20,7 +20,7 @@ def draw_file(
     if kind not in FORMATS:
         fail(f"cannot draw `{kind}`: the formats are {', '.join(FORMATS)}")
         return ExitCode.USAGE
-    if output is not None and not can_write(output):
+    if not can_write(session.path, report_path, outputs=(output,)):
         return ExitCode.USAGE
     try:
         text = report_path.read_text(encoding="utf-8") if report_path else None
@@ -42,13 +42,14 @@ def draw_file(
 
 def _write(data: bytes, output: Path | None, kind: str) -> ExitCode:
     if output is None:
-        if kind == "png":
-            if sys.stdout.isatty():
-                fail("a PNG does not go to a terminal; add `-o circuit.png`")
-                return ExitCode.USAGE
-            sys.stdout.buffer.write(data)
-        else:
+        if kind == "png" and sys.stdout.isatty():
+            fail("a PNG does not go to a terminal; add `-o circuit.png`")
+            return ExitCode.USAGE
+        if sys.stdout.isatty():
             print_out(data.decode())
+        else:
+            # As bytes: the SVG says that it is UTF-8, whatever the terminal's encoding is.
+            sys.stdout.buffer.write(data)
         return ExitCode.PASSED
     try:
         output.write_bytes(data)

@@ -1,6 +1,6 @@
 """`circuitlang plan`."""
 
-from circuitlang.circuit import show_positions
+from circuitlang.circuit import show_positions, to_graph
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
 from circuitlang.plan import AblateNodes, Intervention, PatchEdge, check_design, compile_plan
 from circuitlang.report.outcome import ExitCode
@@ -13,9 +13,11 @@ def show_plan(session: Session) -> ExitCode:
         show_diagnostics(session.source, problems)
     plan = compile_plan(session.circuit)
     circuit = plan.circuit
+    graph = to_graph(circuit)
     lines = [
         f"{circuit.name}: {len(circuit.all_claims)} claims, {len(plan.experiments)} experiments, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
+        f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
         f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, "
         "self-checks not counted",
         "",
@@ -42,4 +44,6 @@ def _in_words(intervention: Intervention) -> str:
             place = show_positions(intervention.positions)
             return f"{intervention.reference} ablation of {len(intervention.components)} at {place}"
         case _:
-            return f"{len(intervention.kept)} components kept, {intervention.reference} ablation"
+            mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
+            kept = len(intervention.kept)
+            return f"{kept} components kept, {mlps}, {intervention.reference} ablation"

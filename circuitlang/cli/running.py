@@ -43,9 +43,8 @@ def run_file(session: Session, options: RunOptions) -> ExitCode:
     if problems:
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
-    for path in (options.json, options.evidence):
-        if path is not None and not can_write(path):
-            return ExitCode.USAGE
+    if not can_write(session.path, outputs=(options.json, options.evidence)):
+        return ExitCode.USAGE
     from circuitlang.engine.errors import RunError
 
     try:
@@ -57,7 +56,7 @@ def run_file(session: Session, options: RunOptions) -> ExitCode:
 
 def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -> ExitCode:
     """Judge saved evidence with the file's present bounds."""
-    if json is not None and not can_write(json):
+    if not can_write(session.path, path, outputs=(json,)):
         return ExitCode.USAGE
     try:
         evidence = load_evidence(path)
@@ -95,6 +94,8 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
     ]
     if measured != wanted:
         return "it was measured on other prompts"
+    if evidence.plan_id != plan.id:
+        return "its model, prompts or metric are not this file's"
     missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
     if missing and evidence.complete:
         return f"it has no measurement for {len(missing)} of {len(plan.experiments)} experiments"
@@ -140,10 +141,10 @@ def _report(
     from circuitlang.verdict import judge
 
     report = judge(plan, evidence, session.source)
+    # The file first: a terminal that has gone away must not cost the result of a long run.
+    written = json is None or write_text(json, render_json(report))
     print_out(_rendered(report, verbose))
-    if json is not None and not write_text(json, render_json(report)):
-        return ExitCode.NOT_RUN
-    return exit_code(report)
+    return exit_code(report) if written else ExitCode.NOT_RUN
 
 
 def _rendered(report: Report, verbose: bool) -> str:

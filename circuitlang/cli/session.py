@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -100,19 +101,36 @@ def write_text(path: Path, text: str) -> bool:
     return True
 
 
-def can_write(path: Path) -> bool:
-    """Whether a file can be written, asked before hours of work rather than after."""
-    if path.is_dir():
-        fail(f"cannot write {path}: it is a folder")
-        return False
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        fail(f"cannot write {path}: the folder {path.parent} is missing or not writable")
-        return False
+def can_write(*inputs: Path | None, outputs: Sequence[Path | None]) -> bool:
+    """Whether the outputs can be written, asked before hours of work rather than after.
+
+    No output may be one of the command's inputs or another output.
+    """
+    taken = {_real(path) for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        if path.is_dir():
+            fail(f"cannot write {path}: it is a folder")
+            return False
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            fail(f"cannot write {path}: the folder {path.parent} is missing or not writable")
+            return False
+        if _real(path) in taken:
+            fail(f"cannot write {path}: this command reads it or writes it already")
+            return False
+        taken.add(_real(path))
     return True
 
 
-def _print(text: str, stream: TextIO) -> None:
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _print(text: str, stream: TextIO | None) -> None:
     """Write and flush; when the reader of a pipe has gone, the rest goes nowhere."""
+    if stream is None:  # the shell closed it
+        return
     safe = "".join(c for c in text if c in "\n\t" or c == "\x1b" or c.isprintable())
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:

@@ -13,6 +13,7 @@ from circuitlang.circuit import (
     Role,
     can_feed,
 )
+from circuitlang.plan import compile_plan
 from circuitlang.report import ClaimReport, Report
 
 Column = tuple[int, int]
@@ -94,6 +95,17 @@ def verdicts_of(circuit: Circuit, report: Report | None) -> tuple[ClaimReport | 
                 f"the report does not belong to this circuit: claim {number} is "
                 f"`{claim.text}` in the circuit and `{judged.text}` in the report"
             )
+    plan = compile_plan(circuit)
+    for number, (need, judged) in enumerate(zip(plan.needs, report.claims, strict=False), 1):
+        if tuple(name for _, name in need.experiments) != judged.experiments:
+            raise ValueError(
+                f"the report does not belong to this circuit: claim {number} reads the same, but "
+                "other components, positions or settings were measured"
+            )
+    if report.provenance.model.rsplit("/", 1)[-1] != str(circuit.model).rsplit("/", 1)[-1]:
+        raise ValueError(
+            f"the report does not belong to this circuit: it is about {report.provenance.model}"
+        )
     if len(claims) != len(report.claims):
         raise ValueError(
             f"the report does not belong to this circuit: the circuit has {len(claims)} claims "

@@ -109,20 +109,24 @@ def _obtained(reference: ModelReference) -> Path | None:
 
 
 def _local_folder(reference: ModelReference) -> Path | None:
-    """The folder that a name stands for; None when it can only be a name on the hub."""
+    """The folder that a name stands for; None when it is a name on the hub.
+
+    Only a name written as a path is a folder: resolving a file turns a folder beside it into one,
+    so that what a file means does not depend on where the command is run.
+    """
+    is_path = reference.name.startswith((".", "/", "~")) or "\\" in reference.name
     try:
         folder = Path(reference.name).expanduser()
-        if folder.is_dir():
+        if is_path and folder.is_dir():
             return folder
-        is_file = folder.is_file()
+        is_file = is_path and folder.is_file()
     except (OSError, RuntimeError):  # a name too long for a file, or a `~` of nobody
         return None
     if is_file:
         hint = "; write `model gguf`" if folder.suffix == ".gguf" else ""
         raise ModelError(f"`{reference.name}` is a file, not a model folder{hint}")
-    # A hub name has at most one slash, and no part of it begins with a point.
-    parts = reference.name.split("/")
-    if len(parts) > 2 or reference.name.startswith((".", "/", "~")):
+    # A hub name has at most one slash.
+    if is_path or reference.name.count("/") > 1:
         raise ModelError(f"there is no folder `{reference.name}`")
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import Head, PromptPair, Receiver, Slot
+from circuitlang.circuit import Ablation, Head, PromptPair, Receiver, Slot
 from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.errors import HookError, RunError
 from circuitlang.engine.loading import LoadedModel
@@ -156,7 +156,9 @@ class _Run:
             for row, hit in zip(batch.rows, batch.answered(worlds.clean.logits), strict=True):
                 record.answered[row] = bool(hit)
             if number == 0:
-                checks = self._self_checks(engine, batch)
+                checks = self._self_checks(engine, batch, worlds)
+                if not all(check.passed for check in checks):
+                    return checks  # no number of this model means anything
             self._step("clean and corrupt runs")
             for experiment in self.plan.experiments:
                 self._one(engine, experiment, worlds, record)
@@ -167,18 +169,21 @@ class _Run:
             e.intervention.per_template
             for e in self.plan.experiments
             if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
+            and e.intervention.reference is Ablation.MEAN
         }
         self._step("means over the corrupt prompts")
         if not per_template:
             return None
         return MeanOutputs(self.model.transformer, self.batches, per_template.pop())
 
-    def _self_checks(self, engine: ReferenceEngine, batch: Batch) -> tuple[SelfCheck, ...]:
+    def _self_checks(
+        self, engine: ReferenceEngine, batch: Batch, worlds: Worlds
+    ) -> tuple[SelfCheck, ...]:
         few = next(iter(batches(batch.pairs[:_CHECKED_PROMPTS], _CHECKED_PROMPTS,
                                 self.model.transformer.device)))  # fmt: skip
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
-        return self_checks(engine, engine.worlds(few), edge)
+        return self_checks(engine, engine.worlds(few), edge, worlds.clean.logits)
 
     def _one(
         self, engine: ReferenceEngine, experiment: Experiment, worlds: Worlds, record: _Record
@@ -198,6 +203,20 @@ class _Run:
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
     """What a reader must know about how the experiments were defined for this model."""
+    return (*_precision_note(model), *_group_note(plan, model))
+
+
+def _precision_note(model: LoadedModel) -> tuple[str, ...]:
+    dtype = str(model.transformer.dtype).removeprefix("torch.")
+    if dtype in ("float32", "float64"):
+        return ()
+    return (
+        f"The weights are in {dtype}: rounding alone can move the metric by as much as the "
+        "self-checks show, and small effects mean nothing; use float32 for a verdict that matters",
+    )
+
+
+def _group_note(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
     shape = model.transformer.shape
     if shape.kv_heads == shape.heads:
         return ()

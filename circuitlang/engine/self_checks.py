@@ -23,9 +23,17 @@ _RELATIVE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, to
 
 
 def self_checks(
-    engine: ReferenceEngine, worlds: Worlds, edge: PatchEdge | None
+    engine: ReferenceEngine,
+    worlds: Worlds,
+    edge: PatchEdge | None,
+    batched: Tensor | None = None,
 ) -> tuple[SelfCheck, ...]:
-    """Every law, on one batch; ``edge`` is the experiment used where a law needs one."""
+    """Every law, on a few prompts.
+
+    ``edge`` is the experiment used where a law needs one. ``batched`` are the clean logits
+    ``[prompt, vocab]`` of a whole batch that begins with the same prompts.
+    """
+    whole = worlds.clean.logits if batched is None else batched
     logits = _tolerance(engine.model, worlds.clean.logits)
     final = worlds.clean.activations[final_site(engine.model)]
     stream = _tolerance(engine.model, final)
@@ -84,7 +92,7 @@ def self_checks(
             "batched prompts equal single prompts",
             "logits",
             logits,
-            lambda: _batch_is_single(engine, worlds),
+            lambda: _batch_is_single(engine, worlds, whole),
             "the first prompt alone",
         ),
     )
@@ -226,6 +234,6 @@ def _frozen_hold(engine: ReferenceEngine, worlds: Worlds) -> float:
     return max(_gap(before[site], after[site]) for site in sites)
 
 
-def _batch_is_single(engine: ReferenceEngine, worlds: Worlds) -> float:
+def _batch_is_single(engine: ReferenceEngine, worlds: Worlds, batched: Tensor) -> float:
     alone = engine.model.run(worlds.clean.tokens[:1])
-    return _gap(alone.logits, worlds.clean.logits[:1])
+    return _gap(alone.logits, batched[:1])

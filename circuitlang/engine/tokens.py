@@ -38,12 +38,13 @@ class TokenizedPair:
     answer: int
     distractor: int
     positions: dict[Position, int]
+    slots: tuple[int, ...]
     shown: tuple[str, ...]
 
     @property
     def layout(self) -> tuple[int, ...]:
         """Length and position indices: prompts of equal layout can be averaged by position."""
-        return len(self.clean), *self.positions.values()
+        return len(self.clean), *self.positions.values(), *self.slots
 
 
 def tokenize(
@@ -113,14 +114,35 @@ class _Tokenization:
             self.unequal.setdefault(pair.template, []).append(pair)
             return None
         places = self._places(pair, clean_ranges, corrupt_ranges)
+        slots = self._slots(pair, clean_ranges, corrupt_ranges)
         answer = self.answers.token(pair.template, pair.answer)
         distractor = self.answers.token(pair.template, pair.distractor)
         if answer is None or distractor is None or self.found or self.unknown:
             return None
         shown = tuple(self.tokenizer.show(token) for token in clean)
         return TokenizedPair(
-            pair.template, tuple(clean), tuple(corrupt), answer, distractor, places, shown
+            pair.template, tuple(clean), tuple(corrupt), answer, distractor, places, slots, shown
         )
+
+    def _slots(self, pair: PromptPair, clean: Ranges, corrupt: Ranges) -> tuple[int, ...]:
+        """First and last token of every slot, which must be the same in both worlds.
+
+        A word that is longer in one prompt and made up for by a shorter one elsewhere would leave
+        the lengths equal and every token between them beside its counterpart.
+        """
+        found: list[int] = []
+        for place, other in zip(pair.clean.places, pair.corrupt.places, strict=True):
+            tokens, others = _tokens_of(place, clean), _tokens_of(other, corrupt)
+            found += (tokens[0], tokens[-1]) if tokens else (-1, -1)
+            if (tokens[:1], tokens[-1:]) != (others[:1], others[-1:]) and not self.found:
+                message = (
+                    f"{_words(pair.clean, place)} and {_words(pair.corrupt, other)} do not stand "
+                    f"on the same tokens of `{pair.clean.text}` and `{pair.corrupt.text}`"
+                )
+                hint = "give the slots words of equal token counts"
+                span = self.circuit.prompts.templates[pair.template].span
+                self.report((pair.template, "slots"), "CL314", span, message, hint)
+        return tuple(found)
 
     def _places(self, pair: PromptPair, clean: Ranges, corrupt: Ranges) -> dict[Position, int]:
         """Token index of every named position, which must lie inside and be the same twice."""
@@ -212,6 +234,11 @@ class _Tokenization:
 
 
 Place = tuple[str, int, int, int]
+
+
+def _tokens_of(place: Place, ranges: Ranges) -> list[int]:
+    """Indices of the tokens that a slot's characters touch."""
+    return [i for i, (a, b) in enumerate(ranges) if a < place[3] and b > place[2]]
 
 
 def _words(text: Text, place: Place) -> str:

@@ -151,7 +151,9 @@ class Transformer:
     def mlp(self, layer: int, residual: Tensor) -> Tensor:
         """Norm and MLP of a residual stream ``[prompt, pos, d_model]``, same shape."""
         block = self.bridge.blocks[layer]
-        out = block.mlp(block.ln2(residual))
+        # Parallel blocks of some families (GPT-J, Phi) have one norm for attention and MLP.
+        norm = block.ln2 if "ln2" in block._modules else block.ln1
+        out = block.mlp(norm(residual))
         return out[0] if isinstance(out, tuple) else out
 
     @torch.no_grad()

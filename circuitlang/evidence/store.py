@@ -1,6 +1,7 @@
 """Evidence on disk: one JSON file, written whole or not at all."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -23,14 +24,23 @@ def load_evidence(path: Path) -> Evidence:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    """Write a text file so that a reader sees the old one or the new one, never a part.
+
+    A link keeps pointing where it did, a file keeps its mode, and what is no regular file (a
+    device, a pipe) is simply written to.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".circuitlang-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 BUILTIN_FOLDER = Path(__file__).resolve().parent / "builtin"
 
@@ -44,8 +45,6 @@ KNOWN_SHAPES: dict[str, ModelShape] = {
     "gpt-neo-125m": _same(12, 12),
     "gpt-neo-1.3b": _same(24, 16),
     "gpt-j-6b": _same(28, 16, parallel=True),
-    "opt-125m": _same(12, 12),
-    "opt-1.3b": _same(24, 32),
     "pythia-14m": _same(6, 4, parallel=True),
     "pythia-70m": _same(6, 8, parallel=True),
     "pythia-160m": _same(12, 12, parallel=True),
@@ -79,12 +78,17 @@ def shape_of_name(name: str) -> ModelShape | None:
     return KNOWN_SHAPES.get(short) or KNOWN_SHAPES.get(short.removesuffix("-deduped"))
 
 
+def _first(config: dict[str, Any], *names: str) -> Any:  # noqa: ANN401 - JSON
+    """The first of several names under which families keep one size."""
+    return next((config[name] for name in names if name in config), None)
+
+
 def shape_of_folder(folder: Path) -> ModelShape | None:
     """Shape from a Hugging Face `config.json`, or None when it is missing or says too little."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        layers = config.get("num_hidden_layers", config.get("n_layer"))
-        heads = config.get("num_attention_heads", config.get("n_head"))
+        layers = _first(config, "num_hidden_layers", "n_layer", "num_layers")
+        heads = _first(config, "num_attention_heads", "n_head", "num_heads")
         kv_heads = config.get("num_key_value_heads") or heads
         if not all(isinstance(n, int) and n > 0 for n in (layers, heads, kv_heads)):
             return None

@@ -1,7 +1,6 @@
 """Compiling claims into experiments: one function a kind of claim."""
 
 from circuitlang.circuit import (
-    MLP,
     AblationClaim,
     Circuit,
     Claim,
@@ -69,7 +68,7 @@ def _circuit_alone(
     )
     # Sorted, so that the order in which a file lists its heads does not change the experiment.
     kept = tuple(sorted(listed, key=lambda k: (str(k.component), k.positions)))
-    keep_mlps = not any(isinstance(k.component, MLP) for k in kept)
+    keep_mlps = not circuit.names_mlps
     per_template = circuit.settings.per_template
     return (
         (Use.CIRCUIT, RunCircuitAlone(kept, keep_mlps, claim.reference, per_template)),

@@ -61,14 +61,15 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Hash of what is measured: model, prompts, metric and experiments; bounds take no part.
+        """Hash of what is measured on: model, prompts and metric; bounds take no part.
 
-        A model in a folder goes in by the folder's name, not by the path to it.
+        A model in a folder goes in by the folder's name, not by the path to it, which depends on
+        where the command is run. Which experiments there are is known by their own ids.
         """
-        circuit = self.circuit
-        model = replace(circuit.model, name=circuit.model.name.rsplit("/", 1)[-1])
-        names = tuple(experiment.id for experiment in self.experiments)
-        return content_id((model, circuit.prompts, circuit.metric, names), 16)
+        circuit, model = self.circuit, self.circuit.model
+        if model.kind == "gguf" or model.name.startswith((".", "/", "~")):
+            model = replace(model, name=model.name.rsplit("/", 1)[-1])
+        return content_id((model, circuit.prompts, circuit.metric), 16)
 
     @property
     def forward_passes(self) -> int:

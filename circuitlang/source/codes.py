@@ -69,7 +69,6 @@ CODES: dict[str, str] = {
     "CL315": "word unknown to the tokenizer",
     "CL401": "unknown model",
     "CL402": "model option",
-    "CL403": "the model's size is not known without loading it",
 }
 
-WARNINGS = frozenset({"CL203", "CL215", "CL303", "CL403"})
+WARNINGS = frozenset({"CL203", "CL215", "CL303"})

@@ -154,7 +154,9 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
         how = f"mean over the corrupt prompts{per_template}"
     if isinstance(claim, AblationClaim):
         return f"outputs at {show_positions(claim.positions)} replaced by {how}"
-    return f"heads outside the circuit or away from their positions replaced by {how}"
+    parts = "heads and MLPs" if circuit.names_mlps else "heads"
+    kept = "" if circuit.names_mlps else ", all MLPs kept"
+    return f"{parts} outside the circuit or away from their positions replaced by {how}{kept}"
 
 
 def _strata(

@@ -27,7 +27,7 @@ def resolve_bound(
     smallest = scope.settings.minimum_effect
     if not bounds:
         return (
-            Bound(-smallest, smallest, is_default=True)
+            Bound(-smallest, smallest, is_default=True, is_margin=True)
             if absent
             else Bound(smallest, None, is_default=True)
         )
@@ -62,7 +62,7 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
                 "CL222", clause.span, "absence needs a margin above zero", "such as `within 2%`"
             )
             return None
-        return Bound(-numbers[0], numbers[0], unit)
+        return Bound(-numbers[0], numbers[0], unit, is_margin=True)
     if numbers[0] >= numbers[1]:
         low, high = clause.quantities
         hint = f"write `in {high.text}..{low.text}`" if numbers[0] > numbers[1] else ""
