@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -176,3 +178,14 @@ def test_torch_is_seeded_by_nobody_here():
         pairs, tokens, _ = tokenize(plan.circuit, model.tokenizer)
         found.append(measure(plan, model, pairs, tokens).patched)
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_line(file):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from circuitlang.cli.main import main; main()", "check", file],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "circuitlang: cannot print: No space left on device\n"

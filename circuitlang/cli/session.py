@@ -136,5 +136,8 @@ def _print(text: str, stream: TextIO | None) -> None:
     try:
         stream.write(safe.encode(encoding, "replace").decode(encoding))
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError) and stream is sys.stdout:
+            fail(f"cannot print: {error.strerror}")
+            raise typer.Exit(ExitCode.NOT_RUN) from error
