@@ -20,10 +20,6 @@ class Template:
         pairs = zip(self.texts, (*(f"{{{slot}}}" for slot in self.slots), ""), strict=True)
         return "".join(text + slot for text, slot in pairs)
 
-    def has(self, position: Position) -> bool:
-        """Whether the position's slot occurs often enough."""
-        return position.slot == END or self.slots.count(position.slot) >= position.occurrence
-
     def order_of(self, position: Position) -> tuple[int, int] | None:
         """Sortable place of a position in the template, or None when it has none.
 

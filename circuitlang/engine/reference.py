@@ -109,7 +109,7 @@ class ReferenceEngine:
         base, source = self._base_and_source(edge, worlds)
         mask = worlds.batch.mask(edge.positions)
         frozen = self.frozen_heads(base)
-        sent = [self._send(sender, source, mask) for sender in edge.senders]
+        sent = [_rewrite(s, source.activations[output_site(s)], mask) for s in edge.senders]
         into_logits = any(isinstance(r.component, Logits) for r in edge.receivers)
         sites = () if into_logits else {self._input_site(r): None for r in edge.receivers}
         inputs = self.model.run(base.tokens, tuple(sites), (*frozen, *sent))
@@ -122,13 +122,6 @@ class ReferenceEngine:
         """Writes that hold every head at its output in a world."""
         layers = range(self.model.shape.layers)
         return [Write(Site(Kind.Z, layer), base.z(layer)) for layer in layers]
-
-    def _send(self, sender: Component, source: World, mask: Tensor) -> Write:
-        site = output_site(sender)
-        value = source.activations[site]
-        if isinstance(sender, MLP):
-            return Write(site, value, mask)
-        return Write(site, value[:, :, sender.head], mask, sender.head)
 
     def _enter(self, receiver: Receiver, residual: Tensor, mask: Tensor) -> Write:
         """The write that gives a receiver a new input (before its norm) at the masked positions."""
@@ -155,11 +148,10 @@ class ReferenceEngine:
 
     def _ablate(self, ablation: AblateNodes, worlds: Worlds) -> Tensor:
         mask = worlds.batch.mask(ablation.positions)
-        writes = []
-        for component in ablation.components:
-            value = self._replacement(component, ablation.reference, worlds)
-            head = component.head if isinstance(component, Head) else None
-            writes.append(Write(output_site(component), value, mask, head))
+        writes = [
+            _rewrite(component, self._replacement(component, ablation.reference, worlds), mask)
+            for component in ablation.components
+        ]
         return self.model.run(worlds.clean.tokens, (), writes).logits
 
     def _circuit_alone(self, run: RunCircuitAlone, worlds: Worlds) -> Tensor:
@@ -174,26 +166,36 @@ class ReferenceEngine:
                 if kept.component == component:
                     mask &= ~worlds.batch.mask(kept.positions)
             value = self._replacement(component, run.reference, worlds)
-            head = component.head if isinstance(component, Head) else None
-            writes.append(Write(output_site(component), value, mask, head))
+            writes.append(_rewrite(component, value, mask))
         return self.model.run(worlds.clean.tokens, (), writes).logits
 
     def _replacement(
         self, component: Component, reference: Ablation, worlds: Worlds
     ) -> Tensor:
-        """What stands in for an ablated output: ``[prompt, pos, d_head or d_model]``."""
+        """What stands in for an ablated output; of a head, for its whole layer's ``z``."""
         site = output_site(component)
         corrupt = worlds.corrupt.activations[site]
         match reference:
             case Ablation.ZERO:
-                value = torch.zeros_like(corrupt)
+                return torch.zeros_like(corrupt)
             case Ablation.RESAMPLE:
-                value = corrupt
+                return corrupt
             case Ablation.MEAN:
                 if self.means is None:
                     raise ValueError("a mean ablation needs the means of the corrupt prompts")
-                value = self.means.rows(site, worlds.batch)
-        return value[:, :, component.head] if isinstance(component, Head) else value
+                return self.means.rows(site, worlds.batch)
+
+
+def _rewrite(component: Component, values: Tensor, mask: Tensor) -> Write:
+    """The write that gives a component another output at the masked positions.
+
+    ``values`` has the shape of the component's output site; of a layer's ``z`` only the one head is
+    taken.
+    """
+    site = output_site(component)
+    if isinstance(component, MLP):
+        return Write(site, values, mask)
+    return Write(site, values[:, :, component.head], mask, component.head)
 
 
 def in_order(receivers: Sequence[Receiver]) -> list[list[Receiver]]:

@@ -132,7 +132,8 @@ class _Tokenization:
         """
         found: list[int] = []
         for place, other in zip(pair.clean.places, pair.corrupt.places, strict=True):
-            tokens, others = _tokens_of(place, clean), _tokens_of(other, corrupt)
+            tokens = _tokens_between(*place[2:], clean)
+            others = _tokens_between(*other[2:], corrupt)
             found += (tokens[0], tokens[-1]) if tokens else (-1, -1)
             if (tokens[:1], tokens[-1:]) != (others[:1], others[-1:]) and not self.found:
                 message = (
@@ -236,9 +237,9 @@ class _Tokenization:
 Place = tuple[str, int, int, int]
 
 
-def _tokens_of(place: Place, ranges: Ranges) -> list[int]:
-    """Indices of the tokens that a slot's characters touch."""
-    return [i for i, (a, b) in enumerate(ranges) if a < place[3] and b > place[2]]
+def _tokens_between(start: int, end: int, ranges: Ranges) -> list[int]:
+    """Indices of the tokens that touch a range of characters."""
+    return [i for i, (a, b) in enumerate(ranges) if a < end and b > start]
 
 
 def _words(text: Text, place: Place) -> str:
@@ -249,15 +250,14 @@ def _count(text: Text, place: Place, ranges: Ranges) -> int:
     """Tokens of a slot's characters and of the space before them."""
     _, _, start, end = place
     start -= text.text[start - 1 : start] == " "
-    return sum(a < end and b > start for a, b in ranges)
+    return len(_tokens_between(start, end, ranges))
 
 
 def _index(position: Position, text: Text, ranges: Ranges) -> int:
     """Token index of a position; may fall outside the prompt."""
     if position.slot == END:
         return len(ranges) - 1 + position.offset
-    start, end = text.place(position.slot, position.occurrence)
-    tokens = [i for i, (a, b) in enumerate(ranges) if a < end and b > start]
+    tokens = _tokens_between(*text.place(position.slot, position.occurrence), ranges)
     if not tokens:
         return -1
     return (tokens[0] if position.offset < 0 else tokens[-1]) + position.offset
