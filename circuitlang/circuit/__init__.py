@@ -13,7 +13,7 @@ from circuitlang.circuit.component import MLP, Component, Head, Logits, Receiver
 from circuitlang.circuit.expansion import PromptPair, expand
 from circuitlang.circuit.graph import to_graph
 from circuitlang.circuit.metric import Metric
-from circuitlang.circuit.position import AT_END, END, Position, show_positions
+from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
 from circuitlang.circuit.resolve import resolve
 from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
@@ -22,6 +22,7 @@ __all__ = [
     "AT_END",
     "END",
     "MLP",
+    "TOKEN",
     "Ablation",
     "AblationClaim",
     "Bound",

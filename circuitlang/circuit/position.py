@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 END = "END"
+TOKEN = "#"
+"""No slot can have this name: ``Position(TOKEN, offset=3)`` is the prompt's token 3, from 0."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

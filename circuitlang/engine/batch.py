@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import END, Position
+from circuitlang.circuit import AT_END, TOKEN, Position
 from circuitlang.engine.tokens import TokenizedPair
 
 
@@ -29,21 +29,35 @@ class Batch:
         """Template number of each prompt."""
         return tuple(pair.template for pair in self.pairs)
 
+    def columns(self, positions: Sequence[Position]) -> Tensor:
+        """Token indices ``[prompt, position]``, every token's for no positions."""
+        prompts, length = self.clean.shape
+        if not positions:
+            return torch.arange(length, device=self.clean.device).expand(prompts, length)
+        found = [[self._column(pair, position) for position in positions] for pair in self.pairs]
+        return torch.tensor(found, device=self.clean.device)
+
+    def _column(self, pair: TokenizedPair, position: Position) -> int:
+        if position == AT_END:
+            return self.clean.shape[1] - 1
+        return position.offset if position.slot == TOKEN else pair.positions[position]
+
     def mask(self, positions: Sequence[Position]) -> Tensor:
         """Boolean ``[prompt, pos]``: true at the positions, everywhere for none."""
-        if not positions:
-            return torch.ones_like(self.clean, dtype=torch.bool)
         mask = torch.zeros_like(self.clean, dtype=torch.bool)
-        last = self.clean.shape[1] - 1
-        for row, pair in enumerate(self.pairs):
-            for position in positions:
-                mask[row, last if position == Position(END) else pair.positions[position]] = True
-        return mask
+        return mask.scatter(1, self.columns(positions), True)
 
     def metric(self, logits: Tensor) -> Tensor:
-        """Logit of the answer minus logit of the distractor, ``[prompt]``, in float64."""
-        chosen = logits.double().gather(1, self.answers)
-        return chosen[:, 0] - chosen[:, 1]
+        """Logit of the answer minus logit of the distractor, ``[prompt]``, in float64.
+
+        ``logits`` are ``[prompt, vocab]``.
+        """
+        return self.metric_of(logits.gather(1, self.answers))
+
+    def metric_of(self, chosen: Tensor) -> Tensor:
+        """The metric from the logits of ``answers`` alone, ``[..., prompt, 2]``, in float64."""
+        chosen = chosen.double()
+        return chosen[..., 0] - chosen[..., 1]
 
     def answered(self, logits: Tensor) -> Tensor:
         """Whether the answer is the most likely of all tokens, boolean ``[prompt]``."""

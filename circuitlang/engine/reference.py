@@ -27,7 +27,14 @@ from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World, final_site, output_site, run_world, written_by
-from circuitlang.plan import AblateNodes, Intervention, PatchEdge, RunCircuitAlone
+from circuitlang.plan import (
+    AblateNodes,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +76,13 @@ class ReferenceEngine:
                 return self._ablate(intervention, worlds)
             case RunCircuitAlone():
                 return self._circuit_alone(intervention, worlds)
+            case PatchPath() | PatchActivation():
+                raise NotImplementedError
+
+    def answers(self, interventions: Sequence[Intervention], worlds: Worlds) -> Tensor:
+        """Logits of the answers alone, ``[experiment, prompt, 2]``."""
+        ids = worlds.batch.answers
+        return torch.stack([self.logits(i, worlds).gather(1, ids) for i in interventions])
 
     def _base_and_source(self, edge: PatchEdge, worlds: Worlds) -> tuple[World, World]:
         if edge.direction is Direction.NOISING:
@@ -169,9 +183,7 @@ class ReferenceEngine:
             writes.append(_rewrite(component, value, mask))
         return self.model.run(worlds.clean.tokens, (), writes).logits
 
-    def _replacement(
-        self, component: Component, reference: Ablation, worlds: Worlds
-    ) -> Tensor:
+    def _replacement(self, component: Component, reference: Ablation, worlds: Worlds) -> Tensor:
         """What stands in for an ablated output; of a head, for its whole layer's ``z``."""
         site = output_site(component)
         corrupt = worlds.corrupt.activations[site]

@@ -4,9 +4,13 @@ from circuitlang.plan.compiler import compile_plan
 from circuitlang.plan.design import check_design
 from circuitlang.plan.intervention import (
     AblateNodes,
+    Activation,
+    Hop,
     Intervention,
     Kept,
+    PatchActivation,
     PatchEdge,
+    PatchPath,
     RunCircuitAlone,
     experiment_id,
 )
@@ -14,11 +18,15 @@ from circuitlang.plan.plan import Experiment, Need, Plan, Use
 
 __all__ = [
     "AblateNodes",
+    "Activation",
     "Experiment",
+    "Hop",
     "Intervention",
     "Kept",
     "Need",
+    "PatchActivation",
     "PatchEdge",
+    "PatchPath",
     "Plan",
     "RunCircuitAlone",
     "Use",

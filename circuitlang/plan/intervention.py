@@ -1,6 +1,7 @@
 """What is done to a model, apart from why; the engine sees these and never a claim."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from circuitlang.circuit import Ablation, Component, Direction, Position, Receiver
 from circuitlang.plan.content import content_id
@@ -21,6 +22,66 @@ class PatchEdge:
     receivers: tuple[Receiver, ...]
     positions: tuple[Position, ...]
     through_mlps: bool
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One edge of a path: the receivers that it enters, and where.
+
+    ``positions`` are those of the residual stream that carries the change; the empty tuple means
+    every position. Receivers of one hop are patched together.
+    """
+
+    receivers: tuple[Receiver, ...]
+    positions: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPath:
+    """A whole path ``a -> b.V -> c.Q -> logits``: nested direct edges.
+
+    The first hop's receivers compute on the base world's input plus the senders' change; every
+    later hop carries only what its senders' outputs, the receivers of the hop before, changed by
+    that. After the last hop everything recomputes.
+    """
+
+    senders: tuple[Component, ...]
+    hops: tuple[Hop, ...]
+    direction: Direction
+
+
+class Activation(StrEnum):
+    """What activation patching replaces, in TransformerLens's words.
+
+    One of a layer's heads or all of them for ``Z`` (head outputs before the output projection),
+    ``Q``, ``K``, ``V`` and ``PATTERN``; the whole residual stream or write for the others.
+    """
+
+    RESID_PRE = "resid_pre"
+    RESID_MID = "resid_mid"
+    RESID_POST = "resid_post"
+    ATTN_OUT = "attn_out"
+    MLP_OUT = "mlp_out"
+    Z = "z"
+    Q = "q"
+    K = "k"
+    V = "v"
+    PATTERN = "pattern"
+
+
+@dataclass(frozen=True, slots=True)
+class PatchActivation:
+    """Activation patching: one activation of the base world is replaced by the other world's.
+
+    ``head`` is None for every head of the layer. Under grouped-query attention K and V belong to
+    the group of the query head ``head``. ``positions`` of a pattern are those of its queries.
+    """
+
+    activation: Activation
+    layer: int
+    head: int | None
+    positions: tuple[Position, ...]
     direction: Direction
 
 
@@ -54,7 +115,7 @@ class RunCircuitAlone:
     per_template: bool
 
 
-Intervention = PatchEdge | AblateNodes | RunCircuitAlone
+Intervention = PatchEdge | PatchPath | PatchActivation | AblateNodes | RunCircuitAlone
 
 
 def experiment_id(intervention: Intervention) -> str:
