@@ -1,0 +1,162 @@
+"""The clean and the corrupt run of a batch, with what experiments start from."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import MLP, Component, Direction, Position, Slot
+from circuitlang.engine.batch import Batch
+from circuitlang.engine.fast.anatomy import Anatomy, Rotary
+from circuitlang.engine.fast.attention import pattern
+from circuitlang.engine.site import Kind, Site
+from circuitlang.engine.transformer import Activations, Transformer
+from circuitlang.engine.world import final_site, output_sites
+
+_SLOT_KINDS = {Slot.Q: Kind.Q, Slot.K: Kind.K, Slot.V: Kind.V}
+
+
+class FastWorld:
+    """One undisturbed run by the bridge itself: the model's own values, no copy of its arithmetic.
+
+    A source of patches needs heads' and MLPs' outputs only; a base, which experiments resume from,
+    needs every residual stream and slot as well, and gets them by a second pass when asked.
+    """
+
+    def __init__(
+        self, model: Transformer, anatomy: Anatomy, tokens: Tensor, *, base: bool
+    ) -> None:
+        self.model, self.anatomy, self.tokens = model, anatomy, tokens
+        length = tokens.shape[1]
+        self.rotary: Rotary | None = anatomy.rotary(length) if anatomy.rotary else None
+        sites = (*output_sites(model), final_site(model))
+        self._run = model.run(tokens, (*sites, *_base_sites(model)) if base else sites)
+        self._base = self._run if base else None
+
+    @property
+    def length(self) -> int:
+        """Tokens of a prompt."""
+        return self.tokens.shape[1]
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits at END, ``[prompt, vocab]``."""
+        return self._run.logits
+
+    def z(self, layer: int) -> Tensor:
+        """Head outputs before the output projection, ``[prompt, pos, head, d_head]``."""
+        return self._run[Site(Kind.Z, layer)]
+
+    def mlp_out(self, layer: int) -> Tensor:
+        """``[prompt, pos, d_model]``."""
+        return self._run[Site(Kind.MLP_OUT, layer)]
+
+    @property
+    def final(self) -> Tensor:
+        """The residual stream that the final norm reads, ``[prompt, pos, d_model]``."""
+        return self._run[final_site(self.model)]
+
+    def pre(self, layer: int) -> Tensor:
+        """The residual stream before a layer; after the last one for ``layer`` = all layers."""
+        if layer == len(self.anatomy.blocks):
+            return self.final
+        return self._all[Site(Kind.RESID_PRE, layer)]
+
+    def mid(self, layer: int) -> Tensor:
+        """The residual stream that the MLP reads."""
+        return self._all[self.model.input_site(layer, mlp=True)]
+
+    def slot(self, layer: int, slot: Slot) -> Tensor:
+        """Queries, keys or values as projected, ``[prompt, pos, head, d_head]``."""
+        return self._all[Site(_SLOT_KINDS[slot], layer)]
+
+    def turned(self, layer: int, slot: Slot) -> Tensor:
+        """What attention itself works with: normed and rotated where the model does that."""
+        if slot is Slot.V:
+            return self.slot(layer, slot)
+        found = self._turned.get((layer, slot))
+        if found is None:
+            columns = torch.arange(self.length, device=self.tokens.device)
+            found = self.turn(layer, slot, self.slot(layer, slot), columns)
+            self._turned[layer, slot] = found
+        return found
+
+    def turn(self, layer: int, slot: Slot, value: Tensor, columns: Tensor) -> Tensor:
+        """Norm and rotate queries or keys ``[..., pos, head, d_head]`` of tokens ``columns``."""
+        block = self.anatomy.blocks[layer]
+        norm = {Slot.Q: block.query_norm, Slot.K: block.key_norm, Slot.V: None}[slot]
+        value = value if norm is None else norm(value)
+        return value if self.rotary is None or slot is Slot.V else self.rotary(value, columns)
+
+    def attention(self, layer: int) -> Tensor:
+        """Attention patterns of a layer, ``[prompt, head, query, key]``."""
+        block = self.anatomy.blocks[layer]
+        q, k = self.turned(layer, Slot.Q), self.turned(layer, Slot.K)
+        return pattern(q, k, block.scale, block.window)
+
+    @cached_property
+    def _turned(self) -> dict[tuple[int, Slot], Tensor]:
+        return {}
+
+    @property
+    def _all(self) -> Activations:
+        if self._base is None:
+            self._base = self.model.run(self.tokens, _base_sites(self.model))
+        return self._base
+
+
+def _base_sites(model: Transformer) -> tuple[Site, ...]:
+    layers = range(model.shape.layers)
+    kinds = (Kind.RESID_PRE, Kind.Q, Kind.K, Kind.V)
+    middle = [model.input_site(layer, mlp=True) for layer in layers if model.shape.mlps]
+    return tuple(dict.fromkeys((*(Site(kind, x) for x in layers for kind in kinds), *middle)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FastWorlds:
+    """A batch with its two runs, and what several experiments on it share."""
+
+    batch: Batch
+    clean: FastWorld
+    corrupt: FastWorld
+    _columns: dict[tuple[Position, ...], Tensor] = field(default_factory=dict)
+    _writes: dict[tuple[Component, tuple[Position, ...]], Tensor] = field(default_factory=dict)
+
+    def base_and_source(self, direction: Direction) -> tuple[FastWorld, FastWorld]:
+        """The world that an experiment changes, and the one that the change comes from."""
+        if direction is Direction.NOISING:
+            return self.clean, self.corrupt
+        return self.corrupt, self.clean
+
+    def columns(self, positions: tuple[Position, ...]) -> Tensor:
+        """Token indices ``[prompt, position]``: the same tensor each time."""
+        if positions not in self._columns:
+            self._columns[positions] = self.batch.columns(positions)
+        return self._columns[positions]
+
+    def change(
+        self, sender: Component, positions: tuple[Position, ...], direction: Direction
+    ) -> Tensor:
+        """What a sender writes in the source minus in the base, ``[prompt, position, d_model]``."""
+        key = (sender, positions)
+        if key not in self._writes:
+            columns = self.columns(positions)
+            if isinstance(sender, MLP):
+                clean, corrupt = (w.mlp_out(sender.layer) for w in (self.clean, self.corrupt))
+                self._writes[key] = at(corrupt, columns) - at(clean, columns)
+            else:
+                block = self.clean.anatomy.blocks[sender.layer]
+                clean, corrupt = (
+                    w.z(sender.layer)[:, :, sender.head] for w in (self.clean, self.corrupt)
+                )
+                change = at(corrupt, columns) - at(clean, columns)
+                self._writes[key] = block.head_write(sender.head, change)
+        write = self._writes[key]
+        return write if direction is Direction.NOISING else -write
+
+
+def at(values: Tensor, columns: Tensor) -> Tensor:
+    """The values ``[prompt, pos, ...]`` of some tokens: ``[prompt, position, ...]``."""
+    rows = torch.arange(columns.shape[0], device=columns.device)[:, None]
+    return values[rows, columns]
