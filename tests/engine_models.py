@@ -140,5 +140,5 @@ def bench(make: Any, seed: int = 0) -> Bench:
 
     model = bridged(make(seed))
     batch = random_batch(seed)
-    engine = ReferenceEngine(model, MeanOutputs(model, [batch], per_template=True))
+    engine = ReferenceEngine(model, MeanOutputs.of(model, [batch], per_template=True))
     return Bench(model, batch, engine.worlds(batch), engine, make(seed))

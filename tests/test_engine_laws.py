@@ -55,9 +55,7 @@ def test_a_direct_edge_is_the_four_passes_with_mlps_frozen(world):
         Write(Site(Kind.MLP_OUT, layer), b.worlds.clean.mlp_out(layer))
         for layer in range(b.model.shape.layers)
     ]
-    sent = Write(
-        output_site(sender), b.worlds.corrupt.z(0)[:, :, sender.head], mask, sender.head
-    )
+    sent = Write(output_site(sender), b.worlds.corrupt.z(0)[:, :, sender.head], mask, sender.head)
     site = b.model.input_site(2, mlp=False)
     inputs = b.model.run(b.batch.clean, (site,), (*frozen, sent))
     value = b.model.project(2, Slot.V, inputs[site])
@@ -103,9 +101,7 @@ def test_every_edge_into_the_logits_at_once_moves_only_by_the_embedding(world):
     shape = b.model.shape
     parts = [Head(x, h) for x in range(shape.layers) for h in range(shape.heads)]
     parts += [MLP(x) for x in range(shape.layers)]
-    everything = PatchEdge(
-        tuple(parts), (Receiver(Logits()),), (), False, Direction.NOISING
-    )
+    everything = PatchEdge(tuple(parts), (Receiver(Logits()),), (), False, Direction.NOISING)
     assert gap(b.engine.logits(everything, worlds), worlds.corrupt.logits) < 1e-9
 
 
@@ -122,15 +118,17 @@ def test_keeping_everything_is_the_whole_model(world):
 
 def test_noising_and_denoising_are_mirror_images(world):
     """Exchanging the worlds exchanges the directions."""
-    mirrored = replace(
-        world.worlds, clean=world.worlds.corrupt, corrupt=world.worlds.clean
-    )
+    mirrored = replace(world.worlds, clean=world.worlds.corrupt, corrupt=world.worlds.clean)
     for intervention in EDGES:
         other = next(d for d in Direction if d is not intervention.direction)
         turned = replace(intervention, direction=other)
-        assert gap(
-            world.engine.logits(intervention, world.worlds), world.engine.logits(turned, mirrored)
-        ) < 1e-9
+        assert (
+            gap(
+                world.engine.logits(intervention, world.worlds),
+                world.engine.logits(turned, mirrored),
+            )
+            < 1e-9
+        )
 
 
 def test_relabelling_heads_permutes_effects():

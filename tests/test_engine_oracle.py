@@ -180,6 +180,7 @@ def test_grouped_query_slots_belong_to_the_group():
     not."""
     b = bench(llama, seed=5)
     for slot in (Slot.K, Slot.V):
+
         def patched(head, slot=slot):
             edge = PatchEdge(
                 (Head(0, 0),), (Receiver(Head(1, head), slot),), (), False, Direction.NOISING

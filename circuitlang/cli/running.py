@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class RunOptions:
     json: Path | None
     evidence: Path | None
     device: str
+    engine: str
     batch: int
+    memory: float
     threads: int | None
     verbose: bool
     quiet: bool
@@ -114,13 +117,23 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
     if has_errors(problems):
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
+    from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure, use_threads
 
     model.check_vocabulary(ids for pair in tokens for ids in (pair.clean, pair.corrupt))
     use_threads(options.threads)
     plan = compile_plan(circuit)
     with _progress(options) as progress:
-        evidence = measure(plan, model, pairs, tokens, batch_size=options.batch, progress=progress)
+        evidence = measure(
+            plan,
+            model,
+            pairs,
+            tokens,
+            engine=EngineName(options.engine),
+            batch_size=options.batch,
+            memory=int(options.memory * (1 << 30)),
+            progress=progress,
+        )
     saved = options.evidence is None or _saved(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
@@ -192,15 +205,24 @@ def _progress(options: RunOptions) -> Iterator[Progress | None]:
         yield _tenths()
 
 
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _tenths() -> Progress:
     from circuitlang.cli.session import print_err
 
-    said = 0
+    said, started = 0, time.monotonic()
 
     def advance(done: int, total: int, what: str) -> None:
         nonlocal said
         if done * 10 // total > said:
             said = done * 10 // total
-            print_err(f"measuring: {said * 10}%\n")
+            left = (time.monotonic() - started) * (total - done) / done
+            rest = f", about {_duration(left)} left" if done < total else ""
+            print_err(f"measuring: {said * 10}%{rest}\n")
 
     return advance

@@ -45,6 +45,11 @@ class Worlds:
     clean: World
     corrupt: World
 
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        return self.clean.bytes + self.corrupt.bytes
+
 
 class ReferenceEngine:
     """Runs one intervention on one batch.

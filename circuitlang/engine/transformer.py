@@ -30,6 +30,12 @@ class Activations:
     def __getitem__(self, site: Site) -> Tensor:
         return self.sites[site]
 
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        tensors = (*self.sites.values(), self.logits)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
 
 class Transformer:
     """A TransformerBridge with closed signatures.

@@ -9,7 +9,6 @@ from circuitlang.circuit import (
     MLP,
     Ablation,
     Component,
-    Direction,
     Head,
     Logits,
     Receiver,
@@ -23,6 +22,7 @@ from circuitlang.engine.fast.jobs import Carried, Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.worlds import FastWorld, FastWorlds, at
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import in_order
+from circuitlang.engine.site import Site
 from circuitlang.engine.world import output_site
 from circuitlang.plan import (
     AblateNodes,
@@ -38,10 +38,9 @@ from circuitlang.plan import (
 class Assembly:
     """Jobs of interventions on one batch."""
 
-    def __init__(
-        self, worlds: FastWorlds, anatomy: Anatomy, means: MeanOutputs | None
-    ) -> None:
+    def __init__(self, worlds: FastWorlds, anatomy: Anatomy, means: MeanOutputs | None) -> None:
         self.worlds, self.anatomy, self.means = worlds, anatomy, means
+        self._means: dict[Site, Tensor] = {}
         self.layers = len(anatomy.blocks)
         self.length = worlds.clean.length
 
@@ -290,10 +289,10 @@ class Assembly:
             case Activation.PATTERN:
                 attention = source.attention(layer)
                 values = base.slot(layer, Slot.V)
-                job.heads[layer] = [
-                    (head, Rewrite(mask, attention[:, head] @ values[:, :, block.head_of(Slot.V, head)]))
-                    for head in heads
-                ]  # fmt: skip
+                job.heads[layer] = []
+                for head in heads:
+                    z = attention[:, head] @ values[:, :, block.head_of(Slot.V, head)]
+                    job.heads[layer].append((head, Rewrite(mask, z)))
                 job.enter = (layer, Phase.ATTENTION)
             case _:
                 self._stream(job, patch, base, source, columns)
@@ -319,7 +318,8 @@ class Assembly:
                 pair, job.enter = (base.mlp_out(layer), source.mlp_out(layer)), after
             case Activation.ATTN_OUT:
                 block = self.anatomy.blocks[layer]
-                pair = (block.out(base.z(layer).flatten(-2)), block.out(source.z(layer).flatten(-2)))
+                old, new = (block.out(world.z(layer).flatten(-2)) for world in (base, source))
+                pair = (old, new)
                 job.enter = after if parallel or block.mlp is None else (layer, Phase.MIDDLE)
             case _:
                 if parallel:
@@ -358,9 +358,7 @@ class Assembly:
             self._rewrite(job, component, run.reference, mask)
         return self._entered(job)
 
-    def _rewrite(
-        self, job: Job, component: Component, reference: Ablation, mask: Tensor
-    ) -> None:
+    def _rewrite(self, job: Job, component: Component, reference: Ablation, mask: Tensor) -> None:
         """Replace a component's output by its ablation."""
         site = output_site(component)
         corrupt = self.worlds.corrupt
@@ -374,7 +372,9 @@ class Assembly:
             case Ablation.MEAN:
                 if self.means is None:
                     raise ValueError("a mean ablation needs the means of the corrupt prompts")
-                value = self.means.rows(site, self.worlds.batch)
+                if site not in self._means:
+                    self._means[site] = self.means.rows(site, self.worlds.batch).to(value.dtype)
+                value = self._means[site]
         if isinstance(component, MLP):
             job.mlps[component.layer] = Rewrite(mask, value)
         else:

@@ -60,9 +60,7 @@ class Descent:
             if job.added is not None:
                 columns, value = job.added
                 prompts = torch.arange(len(columns), device=columns.device)[:, None]
-                self.stream[row, prompts, columns - self.start] = (
-                    stream[prompts, columns] + value
-                )
+                self.stream[row, prompts, columns - self.start] = stream[prompts, columns] + value
 
     def _layer(self, layer: int, *, last: bool) -> None:
         block = self.anatomy.blocks[layer]
@@ -171,7 +169,7 @@ class Descent:
         edits: Sequence[tuple[SlotEdit, list[tuple[int, SlotEdit]]]],
         queries: int,
     ) -> Tensor:
-        """One head's output in jobs that are the base but for its slots, ``[row, prompt, pos, d]``."""
+        """A head's output where only its slots differ from the base, ``[row, prompt, pos, d]``."""
         index = {row: i for i, row in enumerate(rows)}
         values = {}
         for slot in Slot:

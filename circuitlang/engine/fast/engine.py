@@ -1,23 +1,24 @@
-"""The fast engine: the same experiments as the reference engine's, exactly, with less arithmetic."""
+"""The fast engine: the reference engine's experiments, exactly, with less arithmetic."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from circuitlang.circuit import Receiver
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.fast.anatomy import Anatomy, read_anatomy
 from circuitlang.engine.fast.assembly import Assembly
-from circuitlang.engine.fast.changes import received
+from circuitlang.engine.fast.changes import Sent, received
 from circuitlang.engine.fast.descent import Descent
-from circuitlang.engine.fast.jobs import chunks
+from circuitlang.engine.fast.jobs import Job, Phase, chunks
 from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.transformer import Transformer
 from circuitlang.plan import Intervention
 
 DEFAULT_TOKENS = 2048
-"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough to stay in cache."""
+"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough for the cache."""
 
 _TOGETHER = 512
 """Experiments whose edits are held in memory at a time."""
@@ -51,6 +52,22 @@ class FastEngine:
             batch, clean, FastWorld(self.model, self.anatomy, batch.corrupt, base=False)
         )
 
+    def deviation(self, batch: Batch) -> tuple[float, Tensor]:
+        """How far this engine's own whole pass is from the model's, and the model's logits.
+
+        The largest difference of any logit at END, over the clean and the corrupt prompts.
+        """
+        worst, logits = 0.0, []
+        for tokens in (batch.clean, batch.corrupt):
+            world = FastWorld(self.model, self.anatomy, tokens, base=True)
+            whole = Job(0, world, 0, (0, Phase.BEFORE))
+            with torch.no_grad():
+                own = self.anatomy.read_out(Descent([whole], self.anatomy).run()[0])
+            gap = float((own - world.logits).abs().nan_to_num(nan=float("inf")).max())
+            worst = max(worst, gap)
+            logits.append(world.logits)
+        return worst, torch.cat(logits)
+
     def logits(self, intervention: Intervention, worlds: FastWorlds) -> Tensor:
         """Logits at END of the patched world, ``[prompt, vocab]``."""
         return self.anatomy.read_out(self._final([intervention], worlds)[0])
@@ -68,7 +85,7 @@ class FastEngine:
     def _final(self, interventions: Sequence[Intervention], worlds: FastWorlds) -> Tensor:
         """Final residual streams at END, ``[experiment, prompt, d_model]``."""
         assembly = Assembly(worlds, self.anatomy, self.means)
-        wanted: dict = {}
+        wanted: dict[Sent, dict[Receiver, None]] = {}
         for intervention in interventions:
             want = assembly.wanted(intervention)
             if want is not None:
