@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import Receiver
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.fast.anatomy import Anatomy, read_anatomy
-from circuitlang.engine.fast.assembly import Assembly
-from circuitlang.engine.fast.changes import Sent, received
+from circuitlang.engine.fast.assembly import assemble
 from circuitlang.engine.fast.descent import Descent
 from circuitlang.engine.fast.jobs import Job, Phase, chunks
+from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.transformer import Transformer
@@ -84,18 +83,8 @@ class FastEngine:
     @torch.no_grad()
     def _final(self, interventions: Sequence[Intervention], worlds: FastWorlds) -> Tensor:
         """Final residual streams at END, ``[experiment, prompt, d_model]``."""
-        assembly = Assembly(worlds, self.anatomy, self.means)
-        wanted: dict[Sent, dict[Receiver, None]] = {}
-        for intervention in interventions:
-            want = assembly.wanted(intervention)
-            if want is not None:
-                receivers = wanted.setdefault(want[0], {})
-                receivers.update(dict.fromkeys(want[1]))
-        values = received(
-            {sent: tuple(receivers) for sent, receivers in wanted.items()},
-            worlds, self.anatomy, self.tokens,
-        )  # fmt: skip
-        jobs = [assembly.job(i, each, values) for i, each in enumerate(interventions)]
+        setting = Setting(worlds, self.anatomy, self.means)
+        jobs = assemble(setting, interventions, self.tokens)
         final = worlds.clean.final.new_empty(
             (len(jobs), len(worlds.clean.tokens), worlds.clean.final.shape[-1])
         )
