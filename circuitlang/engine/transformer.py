@@ -139,6 +139,10 @@ class Transformer:
         """The activation that a head's slot computes from its input."""
         return Site(_KIND_OF_SLOT[slot], layer)
 
+    def shared_head(self, head: int) -> int:
+        """The key/value head that a query head reads; itself without grouped-query attention."""
+        return head * self.shape.kv_heads // self.shape.heads
+
     @torch.no_grad()
     def project(self, layer: int, slot: Slot, residual: Tensor) -> Tensor:
         """Norm and Q, K or V projection of a residual stream ``[prompt, pos, d_model]``.
@@ -194,18 +198,22 @@ class Transformer:
 
 def _written(activation: Tensor, write: Write) -> Tensor:
     """A copy of an activation with one write applied; shapes must agree exactly."""
-    value = write.value.to(activation.dtype)
-    part = activation if write.head is None else activation[:, :, write.head]
+    kind, value = write.site.kind, write.value.to(activation.dtype)
+    part = activation if write.head is None else activation.select(kind.head_axis, write.head)
     if value.shape != part.shape:
         shapes = f"{tuple(value.shape)} into {tuple(part.shape)}"
         raise HookError(f"a value does not fit {write.site.hook_name}: {shapes}")
     if write.mask is not None:
-        if write.mask.shape != activation.shape[:2]:
+        prompts, length = activation.shape[0], activation.shape[kind.position_axis]
+        if write.mask.shape != (prompts, length):
             raise HookError(f"a mask does not fit {write.site.hook_name}")
-        mask = write.mask.reshape(*write.mask.shape, *(1,) * (part.dim() - 2))
+        sizes = [1] * activation.dim()
+        sizes[0], sizes[kind.position_axis] = prompts, length
+        mask = write.mask.reshape(sizes)
+        mask = mask if write.head is None else mask.squeeze(kind.head_axis)
         value = torch.where(mask, value, part)
     if write.head is None:
         return value.clone()
     result = activation.clone()
-    result[:, :, write.head] = value
+    result.select(kind.head_axis, write.head).copy_(value)
     return result
