@@ -191,8 +191,13 @@ def test_forward_passes_of_paths_and_activations():
 
     assert [passes(out), passes(heads), passes(mixed)] == [1, 2, 2]
     assert [passes(heads, out), passes(mixed, out), passes(mixed, heads)] == [2, 3, 4]
-    patch = PatchActivation(Activation.Z, 0, None, (), Direction.NOISING)
-    assert Experiment("", patch).forward_passes == 2
+
+    def patched(activation):
+        patch = PatchActivation(activation, 0, None, (), Direction.NOISING)
+        return Experiment("", patch).forward_passes
+
+    assert {a for a in Activation if patched(a) == 3} == {Activation.RESID_MID, Activation.PATTERN}
+    assert patched(Activation.Z) == 2
 
     def edge(*receivers):
         patch = PatchEdge((Head(0, 0),), receivers, (), False, Direction.NOISING)

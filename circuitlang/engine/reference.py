@@ -90,16 +90,28 @@ class ReferenceEngine:
         return self.model.run(world.tokens, (site,))[site]
 
     def _activation(self, patch: PatchActivation, worlds: Worlds) -> Tensor:
-        """Activation patching: the source world's value, put into the base world."""
+        """Activation patching: the source world's value, put into the base world.
+
+        What cannot be written is put in where it acts, which nothing else has changed: the stream
+        between attention and MLP by the attention's write, a pattern by its head's output.
+        """
         base, source = _base_and_source(patch.direction, worlds)
-        site = Site(_KIND_OF_ACTIVATION[patch.activation], patch.layer)
-        value, head = self.model.run(source.tokens, (site,))[site], patch.head
-        if head is not None:
-            if patch.activation not in _OF_HEADS:
-                raise ValueError(f"{patch.activation} belongs to no single head")
-            if site.kind in (Kind.K, Kind.V):
+        site, head = Site(_KIND_OF_ACTIVATION[patch.activation], patch.layer), patch.head
+        if head is not None and patch.activation not in _OF_HEADS:
+            raise ValueError(f"{patch.activation} belongs to no single head")
+        value = self.model.run(source.tokens, (site,))[site]
+        match site.kind:
+            case Kind.RESID_MID:
+                below = Site(Kind.RESID_PRE, patch.layer)
+                value = value - self.model.run(base.tokens, (below,))[below]
+                site = Site(Kind.ATTN_OUT, patch.layer)
+            case Kind.PATTERN:
+                values = Site(Kind.V, patch.layer)
+                value = self.model.attend(value, self.model.run(base.tokens, (values,))[values])
+                site = Site(Kind.Z, patch.layer)
+            case Kind.K | Kind.V if head is not None:
                 head = self.model.shared_head(head)
-            value = value.select(site.kind.head_axis, head)
+        value = value if head is None else value[:, :, head]
         write = Write(site, value, worlds.batch.mask(patch.positions), head)
         return self.model.run(base.tokens, (), [write]).logits
 

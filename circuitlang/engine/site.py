@@ -10,7 +10,7 @@ class Kind(StrEnum):
     """Named after TransformerLens's hook points; shapes in ``[prompt, pos, ...]``.
 
     Q, K, V and Z have ``[head, d_head]`` (K and V: key/value heads), the others ``[d_model]``;
-    PATTERN alone is ``[prompt, head, query, key]``.
+    PATTERN alone is ``[prompt, head, query, key]``. PATTERN and RESID_MID can only be read.
     """
 
     RESID_PRE = "hook_resid_pre"
@@ -23,16 +23,6 @@ class Kind(StrEnum):
     PATTERN = "attn.hook_pattern"
     ATTN_OUT = "hook_attn_out"
     MLP_OUT = "hook_mlp_out"
-
-    @property
-    def head_axis(self) -> int:
-        """Axis that counts heads, of the activations that have one."""
-        return 1 if self is Kind.PATTERN else 2
-
-    @property
-    def position_axis(self) -> int:
-        """Axis that counts positions; of a pattern, its queries."""
-        return 2 if self is Kind.PATTERN else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +44,8 @@ class Write:
 
     Args:
         site: which activation.
-        value: the new one, shaped like the site; with ``head``, like the site without its head
-            axis: ``[prompt, pos, d_head]``, of a pattern ``[prompt, query, key]``.
-        mask: boolean ``[prompt, pos]``, of a pattern ``[prompt, query]``; None means everywhere.
+        value: the new one, ``[prompt, pos, d]``, or ``[prompt, pos, head, d]`` without ``head``.
+        mask: boolean ``[prompt, pos]``; None means everywhere.
         head: index on the head axis; None replaces the whole activation.
     """
 

@@ -8,6 +8,7 @@ from circuitlang.circuit import Circuit, Logits, Receiver
 from circuitlang.plan.content import content_id
 from circuitlang.plan.intervention import (
     AblateNodes,
+    Activation,
     Intervention,
     PatchActivation,
     PatchEdge,
@@ -43,6 +44,9 @@ class Experiment:
                 between = sum(_streams(hop.receivers) for hop in hops[:-1])
                 # All inputs of the base world are read in one pass.
                 return 1 + between + sum(_recomputed(hop.receivers) for hop in hops[-1:])
+            case PatchActivation(activation=Activation.RESID_MID | Activation.PATTERN):
+                # Put in through another activation, for which the base world is read, too.
+                return 3
             case PatchActivation():
                 return 2
             case AblateNodes() | RunCircuitAlone():
