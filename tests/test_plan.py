@@ -9,10 +9,15 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from circuitlang.circuit import Bound
+from circuitlang.circuit import MLP, Bound, Direction, Head, Logits, Receiver, Slot
 from circuitlang.plan import (
     AblateNodes,
+    Activation,
+    Experiment,
+    Hop,
+    PatchActivation,
     PatchEdge,
+    PatchPath,
     RunCircuitAlone,
     Use,
     check_design,
@@ -171,6 +176,34 @@ def test_forward_passes_are_counted():
     assert plan.forward_passes == 2 + 7
     faithful = compile_plan(small(claims="faithfulness >= 50%", edges="C ~> logits"))
     assert faithful.forward_passes == 2 + 1 + 2
+
+
+def test_forward_passes_of_paths_and_activations():
+    """One for the base world's inputs, one for each stream that a hop between enters, and the last
+    one unless it ends at the logits. Heads and the MLP of a layer read different streams."""
+    out = Hop((Receiver(Logits()),), ())
+    heads = Hop((Receiver(Head(1, 0), Slot.Q), Receiver(Head(1, 1), Slot.V)), ())
+    mixed = Hop((Receiver(Head(1, 0), Slot.Q), Receiver(MLP(1))), ())
+
+    def passes(*hops):
+        path = PatchPath((Head(0, 0),), hops, Direction.NOISING)
+        return Experiment("", path).forward_passes
+
+    assert [passes(out), passes(heads), passes(mixed)] == [1, 2, 2]
+    assert [passes(heads, out), passes(mixed, out), passes(mixed, heads)] == [2, 3, 4]
+
+    def patched(activation):
+        patch = PatchActivation(activation, 0, None, (), Direction.NOISING)
+        return Experiment("", patch).forward_passes
+
+    assert {a for a in Activation if patched(a) == 3} == {Activation.RESID_MID, Activation.PATTERN}
+    assert patched(Activation.Z) == 2
+
+    def edge(*receivers):
+        patch = PatchEdge((Head(0, 0),), receivers, (), False, Direction.NOISING)
+        return Experiment("", patch).forward_passes
+
+    assert [edge(*mixed.receivers), edge(*mixed.receivers, *out.receivers)] == [3, 3]
 
 
 def test_the_plan_of_the_ioi_circuit():

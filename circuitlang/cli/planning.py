@@ -2,7 +2,16 @@
 
 from circuitlang.circuit import show_positions, to_graph
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
-from circuitlang.plan import AblateNodes, Intervention, PatchEdge, check_design, compile_plan
+from circuitlang.plan import (
+    AblateNodes,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+    check_design,
+    compile_plan,
+)
 from circuitlang.report.outcome import ExitCode
 
 
@@ -40,10 +49,20 @@ def _in_words(intervention: Intervention) -> str:
             pairs = f"{len(intervention.senders)} senders, {len(intervention.receivers)} receivers"
             place = show_positions(intervention.positions)
             return f"{kind} edge, {intervention.direction} at {place}, {pairs}"
+        case PatchPath():
+            hops = len(intervention.hops)
+            hops_in_words = f"{hops} hop{'s' if hops > 1 else ''}"
+            senders = f"{len(intervention.senders)} senders"
+            return f"path of {hops_in_words}, {intervention.direction}, {senders}"
+        case PatchActivation():
+            head = "" if intervention.head is None else f" of head {intervention.head}"
+            what = f"{intervention.activation}{head} of layer {intervention.layer}"
+            place = show_positions(intervention.positions)
+            return f"activation {what}, {intervention.direction} at {place}"
         case AblateNodes():
             place = show_positions(intervention.positions)
             return f"{intervention.reference} ablation of {len(intervention.components)} at {place}"
-        case _:
+        case RunCircuitAlone():
             mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
             kept = len(intervention.kept)
             return f"{kept} components kept, {mlps}, {intervention.reference} ablation"

@@ -1,11 +1,20 @@
 """A plan: every experiment once, and which claim needs which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from circuitlang.circuit import Circuit
+from circuitlang.circuit import Circuit, Logits, Receiver
 from circuitlang.plan.content import content_id
-from circuitlang.plan.intervention import Intervention, PatchEdge
+from circuitlang.plan.intervention import (
+    AblateNodes,
+    Activation,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
 
 
 class Use(StrEnum):
@@ -26,13 +35,32 @@ class Experiment:
     @property
     def forward_passes(self) -> int:
         """Forward passes that the reference engine makes, the two worlds themselves not counted."""
-        intervention = self.intervention
-        if not isinstance(intervention, PatchEdge):
-            return 1
-        layers = {getattr(r.component, "layer", None) for r in intervention.receivers}
-        if intervention.through_mlps:
-            return 1 if layers == {None} else 2
-        return len(layers) + 1 if layers != {None} else 1
+        match self.intervention:
+            case PatchEdge(receivers=receivers, through_mlps=True):
+                return 1 + _recomputed(receivers)
+            case PatchEdge(receivers=receivers):
+                return _streams(receivers) + _recomputed(receivers)
+            case PatchPath(hops=hops):
+                between = sum(_streams(hop.receivers) for hop in hops[:-1])
+                # All inputs of the base world are read in one pass.
+                return 1 + between + sum(_recomputed(hop.receivers) for hop in hops[-1:])
+            case PatchActivation(activation=Activation.RESID_MID | Activation.PATTERN):
+                # Put in through another activation, for which the base world is read, too.
+                return 3
+            case PatchActivation():
+                return 2
+            case AblateNodes() | RunCircuitAlone():
+                return 1
+
+
+def _streams(receivers: Sequence[Receiver]) -> int:
+    """How many residual streams are read: heads and MLP of a layer have one each."""
+    return len({(type(r.component), getattr(r.component, "layer", None)) for r in receivers})
+
+
+def _recomputed(receivers: Sequence[Receiver]) -> int:
+    """The pass after the receivers were entered; logits are read out without one."""
+    return int(not any(isinstance(r.component, Logits) for r in receivers))
 
 
 @dataclass(frozen=True, slots=True)

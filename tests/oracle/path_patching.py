@@ -90,12 +90,10 @@ class Run:
 
 def _norm(m: Any, eps: float, centred: bool) -> Callable[[Tensor], Tensor]:
     """LayerNorm (centred) or RMSNorm with the weights of module ``m``."""
-
     def norm(x: Tensor) -> Tensor:
         x = x - x.mean(-1, keepdim=True) if centred else x
         x = x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * m.weight
         return x + m.bias if centred else x
-
     return norm
 
 
@@ -140,7 +138,6 @@ def _read_gpt2(model: Any) -> Net:
 
         def mlp(x: Tensor) -> Tensor:
             return act(x @ up.weight + up.bias) @ down.weight + down.bias
-
         return Layer(norm(blk.ln_1), norm(blk.ln_2), w, b, mlp)
 
     def embed(tokens: Tensor) -> Tensor:
@@ -165,7 +162,7 @@ def _read_llama(model: Any) -> Net:
         wavelength = rope["rope_theta"] ** (torch.arange(0, e, 2) / e)
         angle = torch.arange(x.shape[1])[:, None] / wavelength
         cos, sin = angle.cos()[:, None].to(x), angle.sin()[:, None].to(x)
-        one, two = x[..., : e // 2], x[..., e // 2 :]
+        one, two = x[..., : e // 2], x[..., e // 2:]
         return torch.cat([one * cos - two * sin, two * cos + one * sin], -1)
 
     def layer(blk: Any) -> Layer:
@@ -179,19 +176,11 @@ def _read_llama(model: Any) -> Net:
         def mlp(x: Tensor) -> Tensor:
             inner = act(F.linear(x, gate.weight, gate.bias)) * F.linear(x, up.weight, up.bias)
             return F.linear(inner, down.weight, down.bias)
-
         return Layer(norm(blk.input_layernorm), norm(blk.post_attention_layernorm), w, b, mlp)
 
     layers = [layer(blk) for blk in body.layers]
-    return Net(
-        lambda t: body.embed_tokens.weight[t],
-        layers,
-        rotate,
-        norm(body.norm),
-        model.lm_head.weight,
-        n,
-        g,
-    )
+    return Net(lambda t: body.embed_tokens.weight[t], layers, rotate, norm(body.norm),
+               model.lm_head.weight, n, g)
 
 
 # ---------------------------------------------------------------- the forward pass
@@ -206,13 +195,8 @@ def _same_output(_node: Node, out: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def run(
-    net: Net,
-    tokens: Tensor,
-    on_read: OnRead = _same_input,
-    on_write: OnWrite = _same_output,
-    ends: Tensor | None = None,
-) -> Run:
+def run(net: Net, tokens: Tensor, on_read: OnRead = _same_input, on_write: OnWrite = _same_output,
+        ends: Tensor | None = None) -> Run:
     """One forward pass over ``tokens`` [P, S].
 
     ``on_read(reader, input, writes so far)`` returns the pre-norm input [P, S, D] the reader gets
@@ -257,25 +241,29 @@ def _put(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(mask[..., None], new, old)
 
 
+def _precedes(sender: Node, receiver: Node) -> bool:
+    """Whether ``sender`` writes before ``receiver`` reads."""
+    if receiver.kind == "logits" or sender.layer < receiver.layer:
+        return True
+    in_layer = sender.kind == "head" and receiver.kind == "mlp"
+    return sender.layer == receiver.layer and in_layer
+
+
 def _check(net: Net, sender: Node, receiver: Node) -> None:
     """Raise unless ``sender`` writes before ``receiver`` reads."""
     if receiver.kind not in ("q", "k", "v", "mlp", "logits"):
         raise ValueError(f"not a reader: {receiver}")
     if sender not in net.writers():
         raise ValueError(f"not a writer: {sender}")
-    late = sender.layer > receiver.layer or (
-        sender.layer == receiver.layer and not (sender.kind == "head" and receiver.kind == "mlp")
-    )
-    if receiver.kind != "logits" and late:
+    if not _precedes(sender, receiver):
         raise ValueError(f"{sender} does not come before {receiver}")
 
 
 # ---------------------------------------------------------------- path patching
 
 
-def direct(
-    net: Net, base: Tensor, source: Tensor, edges: Iterable[Edge], ends: Tensor | None = None
-) -> Tensor:
+def direct(net: Net, base: Tensor, source: Tensor, edges: Iterable[Edge],
+           ends: Tensor | None = None) -> Tensor:
     """Logits of ``base`` with direct edges (``->``) carrying the source world.
 
     Each reader's pre-norm input gets, at the edge's masked positions, the source world's write of
@@ -296,16 +284,9 @@ def direct(
     return run(net, base, on_read, ends=ends).logits
 
 
-def through_mlps(
-    net: Net,
-    base: Tensor,
-    source: Tensor,
-    senders: Iterable[Node],
-    receivers: Iterable[Node],
-    mask: Tensor,
-    ends: Tensor | None = None,
-    freeze_mlps: bool = False,
-) -> Tensor:
+def through_mlps(net: Net, base: Tensor, source: Tensor, senders: Iterable[Node],
+                 receivers: Iterable[Node], mask: Tensor, ends: Tensor | None = None,
+                 freeze_mlps: bool = False) -> Tensor:
     """Logits of ``base`` with the paths ``~>`` from senders to receivers carrying the source world.
 
     The four passes of Wang et al. 2022, section 3.1. A: run the source. B: run the base. C: the
@@ -340,14 +321,8 @@ def through_mlps(
     return run(net, base, on_read, ends=ends).logits
 
 
-def nested(
-    net: Net,
-    base: Tensor,
-    source: Tensor,
-    start: Node,
-    hops: Sequence[tuple[Node, Tensor]],
-    ends: Tensor | None = None,
-) -> Tensor:
+def nested(net: Net, base: Tensor, source: Tensor, start: Node,
+           hops: Sequence[tuple[Node, Tensor]], ends: Tensor | None = None) -> Tensor:
     """Logits of ``base`` with the path ``start -> hop -> ... -> hop`` carrying the source world.
 
     ``hops`` are (reader, mask) pairs, e.g. ``a -> b.v -> c.q -> logits``. Each hop is a direct
@@ -360,13 +335,8 @@ def nested(
         _check(net, sender, receiver)
         target, delta = net.reader(receiver), mask[..., None] * change
 
-        def on_read(
-            node: Node,
-            x: Tensor,
-            _writes: Mapping[Node, Tensor],
-            target: Node = target,
-            delta: Tensor = delta,
-        ) -> Tensor:
+        def on_read(node: Node, x: Tensor, _writes: Mapping[Node, Tensor],
+                    target: Node = target, delta: Tensor = delta) -> Tensor:
             return x + delta if node == target else x
 
         after = run(net, base, on_read, ends=ends)
@@ -377,17 +347,53 @@ def nested(
     return after.logits
 
 
+def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node],
+                  hops: Sequence[tuple[Sequence[Node], Tensor]]) -> Tensor:
+    """Logits of ``base`` [P, S, V] with a path of several starts, and several readers a hop.
+
+    ``hops`` are (readers, mask) pairs. In a hop before the last every reader of the model gets the
+    input of the undisturbed run and the hop's own readers the change on top, so that no reader sees
+    another one's change. In the last hop its readers' inputs are put into ``base`` at the mask, and
+    everything else recomputes.
+    """
+    inputs: dict[Node, Tensor] = {}
+
+    def keep(node: Node, x: Tensor, _writes: Mapping[Node, Tensor]) -> Tensor:
+        inputs[node] = x
+        return x
+
+    clean, new = run(net, base, keep).writes, run(net, source).writes
+    changes = {start: new[start] - clean[start] for start in starts}
+    for number, (readers, mask) in enumerate(hops, 1):
+        targets, last = {net.reader(reader): reader for reader in readers}, number == len(hops)
+
+        def on_read(node: Node, x: Tensor, _writes: Mapping[Node, Tensor],
+                    targets: Mapping[Node, Node] = targets, mask: Tensor = mask,
+                    changes: Mapping[Node, Tensor] = changes, last: bool = last) -> Tensor:
+            if node not in targets:
+                return x if last else inputs[node]
+            new = inputs[node]
+            for sender, change in changes.items():
+                if _precedes(sender, node):
+                    new = new + change
+            return _put(mask, new, x if last else inputs[node])
+
+        after = run(net, base, on_read)
+        carriers = {r if r.kind in ("mlp", "logits") else r._replace(kind="head") for r in readers}
+        if not last:
+            changes = {node: after.writes[node] - clean[node] for node in carriers}
+    return after.logits
+
+
 # ---------------------------------------------------------------- ablation
 
 
-def replace(
-    net: Net, base: Tensor, values: Mapping[Node, tuple[Tensor, Tensor]], ends: Tensor | None = None
-) -> Tensor:
+def replace(net: Net, base: Tensor, values: Mapping[Node, tuple[Tensor, Tensor]],
+            ends: Tensor | None = None) -> Tensor:
     """Logits of ``base`` with writes replaced: ``values[writer] = (mask [P, S], new [P, S, D])``.
 
     Zero: zeros. Resample: the paired prompts' writes. Mean: `mean_writes`.
     """
-
     def on_write(node: Node, out: Tensor) -> Tensor:
         return _put(*values[node], out) if node in values else out
 
@@ -407,15 +413,9 @@ def mean_writes(net: Net, tokens: Tensor, groups: Tensor | None = None) -> dict[
     return out
 
 
-def ablate(
-    net: Net,
-    base: Tensor,
-    sites: Mapping[Node, Tensor],
-    how: str,
-    other: Tensor | None = None,
-    groups: Tensor | None = None,
-    ends: Tensor | None = None,
-) -> Tensor:
+def ablate(net: Net, base: Tensor, sites: Mapping[Node, Tensor], how: str,
+           other: Tensor | None = None, groups: Tensor | None = None,
+           ends: Tensor | None = None) -> Tensor:
     """Logits of ``base`` with the writers in ``sites`` (writer -> mask [P, S]) ablated.
 
     ``how``: "zero", "resample" (from the paired prompts ``other``) or "mean" (over ``other``, per
@@ -435,15 +435,9 @@ def ablate(
     return replace(net, base, {node: (mask, new[node]) for node, mask in sites.items()}, ends)
 
 
-def circuit_alone(
-    net: Net,
-    base: Tensor,
-    circuit: Mapping[Node, Tensor],
-    how: str,
-    other: Tensor | None = None,
-    groups: Tensor | None = None,
-    ends: Tensor | None = None,
-) -> Tensor:
+def circuit_alone(net: Net, base: Tensor, circuit: Mapping[Node, Tensor], how: str,
+                  other: Tensor | None = None, groups: Tensor | None = None,
+                  ends: Tensor | None = None) -> Tensor:
     """Logits of ``base`` with every head outside ``circuit`` (writer -> mask of the positions
     kept), and every circuit head away from its positions, ablated. MLPs are kept, unless the
     circuit names MLPs: then they are treated like heads. An empty circuit keeps no head."""

@@ -10,7 +10,7 @@ from circuitlang.engine.fast.changes import Received, Sent
 from circuitlang.engine.fast.jobs import Carried, Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, at
-from circuitlang.engine.reference import in_order
+from circuitlang.engine.entrance import in_order
 from circuitlang.plan import PatchEdge
 
 Wanted = tuple[Sent, tuple[Receiver, ...]]
