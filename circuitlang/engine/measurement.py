@@ -259,6 +259,7 @@ def _provenance(model: LoadedModel, batch_size: int, seconds: float) -> Provenan
         layers=transformer.shape.layers,
         heads=transformer.shape.heads,
         kv_heads=transformer.shape.kv_heads,
+        parallel=transformer.shape.parallel,
         revision=model.revision,
         weights=model.weights,
         weights_sha256=model.weights_sha256,
