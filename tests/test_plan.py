@@ -146,12 +146,7 @@ def test_ids_of_ablations_change_with_what_replaces_the_output():
 
 
 def test_ids_are_the_same_in_every_process():
-    script = (
-        "from tests.front_end import ROOT, read_file\n"
-        "from circuitlang.plan import compile_plan\n"
-        "_, circuit, _ = read_file(ROOT / 'circuits' / 'ioi.circuit')\n"
-        "print(*[e.id for e in compile_plan(circuit).experiments])"
-    )
+    script = "from tests.test_plan import ids, ioi\nprint(*ids(ioi()))"
     expected = ids(ioi())
     for seed in ("0", "1", "4242"):
         output = subprocess.run(

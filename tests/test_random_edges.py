@@ -327,8 +327,31 @@ def test_the_plan_counts_them(home, capsys):
     assert "12 claims, 13 experiments and 17 random edges, 120 prompts" in shown
     assert shown.count("  set against 3 random edges (6 passes)\n") == 2
     assert "  set against 1 random edge (1 pass)\n" in shown
-    passes = 2 + sum(e.forward_passes for e in compile_plan(circuit_of(BUILTIN)).experiments)
+    plain = written(home, 0).read_text()
+    passes = 2 + sum(e.forward_passes for e in compile_plan(circuit_of(plain)).experiments)
     assert f"; {passes + 6 + 6 + 18 + 2 + 1} forward passes" in shown
     mlps = ("\nnodes {", "\nnodes {\n  M L0.MLP at S2"), ("\nedges {", "\nedges {\n  M ~> SIH.V")
     shown = called(capsys, "plan", written(home, 20, *mlps)).out
     assert "  no random edges: no attention head sends, and a layer has no second MLP" in shown
+
+
+def test_evidence_tells_whether_blocks_are_parallel(tmp_path, capsys, monkeypatch):
+    """A run draws for the loaded model, and judging must draw the same: in parallel blocks a head
+    that would feed its own layer's MLP carries nothing, so it stays."""
+    from tests.tiny_models import circuit_text, tiny_neox
+
+    tiny_neox(tmp_path / "neox")
+    monkeypatch.chdir(tmp_path)
+    more = "\ntest {\n  random edges 20\n}\n"
+    text = circuit_text('"./neox"', edges="A ~> L1.MLP >= -800 logits", more=more)
+    assert "A  L0.H1, L0.H2" in text
+    text = text.replace("A  L0.H1, L0.H2", "A  L0.H1, L1.H0")
+    path = tmp_path / "a.circuit"
+    path.write_text(text)
+    outcome = called(capsys, "run", "-q", path, "--json", "r.json", "--evidence", "e.json")
+    assert outcome.code == 0, outcome.err
+    assert load_evidence(tmp_path / "e.json").provenance.parallel
+    (claim,) = Report.model_validate_json((tmp_path / "r.json").read_text()).claims
+    assert claim.random_edges.drawn == claim.random_edges.measured == 3
+    assert called(capsys, "judge", path, "e.json", "--json", "j.json").code == 0
+    assert (tmp_path / "j.json").read_text() == (tmp_path / "r.json").read_text()
