@@ -62,8 +62,9 @@ def draw_random_edges(
         return Draw(missing="no attention head sends, and a layer has no second MLP to draw")
     needed = Counter(sorted(sender.layer for sender in replaced))
     taken = {*circuit_heads, *edge.senders, *(r.component for r in edge.receivers)}
+    heads_a_layer = range(min(shape.heads, _MOST_HEADS))
     free = {
-        layer: [head for n in range(min(shape.heads, _MOST_HEADS)) if (head := Head(layer, n)) not in taken]
+        layer: [head for n in heads_a_layer if (head := Head(layer, n)) not in taken]
         for layer in needed
     }
     for layer, senders in needed.items():
