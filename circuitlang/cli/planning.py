@@ -23,8 +23,12 @@ def show_plan(session: Session) -> ExitCode:
     plan = compile_plan(session.circuit)
     circuit = plan.circuit
     graph = to_graph(circuit)
+    experiments = {experiment.id: experiment for experiment in plan.experiments}
+    own = {name for need in plan.needs for _, name in need.experiments}
+    drawn = len(experiments.keys() - own)
+    also = f" and {drawn:,} random edges" if drawn else ""
     lines = [
-        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(plan.experiments)} experiments, "
+        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(own)} experiments{also}, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
         f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
         f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, "
@@ -34,12 +38,21 @@ def show_plan(session: Session) -> ExitCode:
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, name in need.experiments:
-            experiment = next(e for e in plan.experiments if e.id == name)
-            passes = experiment.forward_passes
-            what = _in_words(experiment.intervention)
-            lines.append(f"  {name}  {use}: {what} ({passes} pass{'es' if passes > 1 else ''})")
+            experiment = experiments[name]
+            what = f"{use}: {_in_words(experiment.intervention)}"
+            lines.append(f"  {name}  {what} ({_passes(experiment.forward_passes)})")
+        if need.random_edges:
+            passes = sum(experiments[name].forward_passes for name in need.random_edges)
+            edges = f"{len(need.random_edges):,} random edge{'s' * (len(need.random_edges) != 1)}"
+            lines.append(f"  set against {edges} ({_passes(passes)})")
+        elif need.no_random_edges:
+            lines.append(f"  no random edges: {need.no_random_edges}")
     print_out("\n".join(lines) + "\n")
     return ExitCode.USAGE if has_errors(problems) else ExitCode.PASSED
+
+
+def _passes(number: int) -> str:
+    return f"{number:,} pass{'' if number == 1 else 'es'}"
 
 
 def _in_words(intervention: Intervention) -> str:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuitlang.circuit import expand
@@ -19,6 +19,7 @@ from circuitlang.cli.session import (
     write_text,
 )
 from circuitlang.evidence import Evidence, load_evidence, save_evidence
+from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
 
@@ -72,7 +73,10 @@ def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -
     if problems := check_design(session.circuit):
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
-    plan = compile_plan(session.circuit)
+    # Random edges depend on the size that the model turned out to have.
+    made = evidence.provenance
+    shape = ModelShape(made.layers, made.heads, made.kv_heads, made.parallel)
+    plan = compile_plan(replace(session.circuit, shape=shape))
     if problem := _mismatch(plan, evidence):
         fail(f"{path} belongs to another hypothesis: {problem}")
         return ExitCode.USAGE
@@ -99,9 +103,11 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         return "it was measured on other prompts"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
-    missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
+    # Random edges may be missing: they decide nothing, and the report says how many there are.
+    needed = {name for need in plan.needs for _, name in need.experiments}
+    missing = needed - evidence.patched.keys() - evidence.errors.keys()
     if missing and evidence.complete:
-        return f"it has no measurement for {len(missing)} of {len(plan.experiments)} experiments"
+        return f"it has no measurement for {len(missing)} of {len(needed)} experiments"
     return None
 
 

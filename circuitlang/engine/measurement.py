@@ -315,6 +315,7 @@ def _provenance(
         layers=transformer.shape.layers,
         heads=transformer.shape.heads,
         kv_heads=transformer.shape.kv_heads,
+        parallel=transformer.shape.parallel,
         revision=model.revision,
         weights=model.weights,
         weights_sha256=model.weights_sha256,

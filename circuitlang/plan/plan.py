@@ -65,10 +65,16 @@ def _recomputed(receivers: Sequence[Receiver]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Experiments of one claim, by what they are used for."""
+    """Experiments of one claim, by what they are used for.
+
+    ``random_edges`` are the experiments that an edge's effect is set against, and
+    ``no_random_edges`` says why an edge that should have some has none.
+    """
 
     claim: int
     experiments: tuple[tuple[Use, str], ...]
+    random_edges: tuple[str, ...] = ()
+    no_random_edges: str = ""
 
     def of(self, use: Use) -> str:
         """Id of the experiment for a use.
@@ -81,7 +87,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be measured for a circuit; ``needs`` stands in the order of ``all_claims``."""
+    """What will be measured for a circuit; ``needs`` stands in the order of ``all_claims``.
+
+    The claims' own experiments come before their random edges.
+    """
 
     circuit: Circuit
     experiments: tuple[Experiment, ...]
