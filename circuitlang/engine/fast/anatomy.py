@@ -253,7 +253,7 @@ def _window(inner: Any) -> int | None:  # noqa: ANN401
 
 def _head_norm(inner: Any, name: str) -> Function | None:  # noqa: ANN401
     module = getattr(inner, name, None)
-    return None if module is None else _norm_of(module)
+    return None if module is None else _norm(module)
 
 
 def _norm(bridged: Any) -> Function:  # noqa: ANN401

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import MLP, Component, Logits, Receiver, Slot
+from circuitlang.circuit import MLP, Component, Head, Logits, Receiver, Slot
 from circuitlang.engine.fast.attention import attend
 from circuitlang.engine.fast.changes import at_end
 from circuitlang.engine.fast.edges import receive
@@ -79,7 +79,9 @@ def _outputs(
         for slot in (Slot.Q, Slot.K, Slot.V):
             own = block.head_of(slot, component.head)
             part = base.turned(layer, slot)[:, :, own : own + 1].clone()
-            value = values.get(Receiver(component, slot))
+            # Heads of a group share keys and values: what enters one of them enters this one.
+            sharing = [Receiver(Head(layer, h), slot) for h in block.heads_at(slot, own)]
+            value = next((values[r] for r in sharing if r in values), None)
             if value is not None:
                 part[prompts, columns] = base.turn(layer, slot, value.unsqueeze(-2), columns)
             parts[slot] = part[None]
