@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from circuitlang.circuit import MLP, Component, Head, Logits, Receiver
+from circuitlang.engine.entrance import in_order
 from circuitlang.engine.fast.changes import Received, Sent
 from circuitlang.engine.fast.jobs import Carried, Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, at
-from circuitlang.engine.entrance import in_order
 from circuitlang.plan import PatchEdge
 
 Wanted = tuple[Sent, tuple[Receiver, ...]]
