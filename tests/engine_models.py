@@ -159,15 +159,19 @@ ROUNDED = (llama, qwen2, qwen3, mistral)
 FAMILIES = (*EXACT, *ROUNDED)
 
 
-def bridged(model: Any) -> Transformer:
-    """The model behind a TransformerBridge; the plain model is rewired, so copy it first."""
+def bridged(model: Any, dtype: torch.dtype = torch.float64, folded: bool = False) -> Transformer:
+    """The model behind a TransformerBridge; the plain model is rewired, so copy it first.
+
+    ``folded`` turns TransformerLens's compatibility mode on: norms folded, weights centred.
+    """
     from transformer_lens.model_bridge import TransformerBridge
 
-    return Transformer(
-        TransformerBridge.boot_transformers(
-            "tiny", hf_model=model, tokenizer=_tokenizer(), device="cpu", dtype=torch.float64
-        )
+    bridge = TransformerBridge.boot_transformers(
+        "tiny", hf_model=model.to(dtype), tokenizer=_tokenizer(), device="cpu", dtype=dtype
     )
+    if folded:
+        bridge.enable_compatibility_mode()
+    return Transformer(bridge)
 
 
 def random_batch(seed: int = 0, prompts: int = 6) -> Batch:
@@ -200,10 +204,12 @@ class Bench:
         return self.batch.mask(positions)
 
 
-def bench(make: Any, seed: int = 0) -> Bench:
+def bench(
+    make: Any, seed: int = 0, dtype: torch.dtype = torch.float64, folded: bool = False
+) -> Bench:
     from circuitlang.engine.means import MeanOutputs
 
-    model = bridged(make(seed))
+    model = bridged(make(seed), dtype, folded)
     batch = random_batch(seed)
     engine = ReferenceEngine(model, MeanOutputs(model, [batch], per_template=True))
     return Bench(model, batch, engine.worlds(batch), engine, make(seed))
