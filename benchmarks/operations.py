@@ -23,6 +23,7 @@ class Sizes:
     kv_heads: int
     head_width: int
     hidden: int
+    vocabulary: int
     mlp_products: int = 2
     parallel: bool = False
 
@@ -33,7 +34,7 @@ class Sizes:
         gated = bool(getattr(config, "gated_mlp", False))
         return cls(
             shape.layers, config.d_model, shape.heads, shape.kv_heads, config.d_head,
-            config.d_mlp if shape.mlps else 0, 3 if gated else 2, shape.parallel,
+            config.d_mlp if shape.mlps else 0, config.d_vocab, 3 if gated else 2, shape.parallel,
         )  # fmt: skip
 
     @property
@@ -132,6 +133,13 @@ def sender_operations(
     own = isinstance(sender, Head) and not sizes.parallel
     between = max(0, farthest - sender.layer - (0 if own else 1))
     return places * (written + between * sizes.mlp)
+
+
+def world_operations(sizes: Sizes, batch: Batch) -> int:
+    """Operations of one undisturbed run of a batch, END unembedded."""
+    prompts, tokens = batch.clean.shape
+    blocks = sizes.layers * tokens * sizes.block(tokens)
+    return prompts * (blocks + 2 * sizes.width * sizes.vocabulary)
 
 
 def needed_operations(sizes: Sizes, edges: Sequence[PatchEdge], batch: Batch) -> int:

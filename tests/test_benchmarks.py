@@ -18,7 +18,13 @@ from benchmarks.method import (
     OneForwardMethod,
     reference_method,
 )
-from benchmarks.operations import Sizes, edge_operations, needed_operations, sender_operations
+from benchmarks.operations import (
+    Sizes,
+    edge_operations,
+    needed_operations,
+    sender_operations,
+    world_operations,
+)
 from benchmarks.outcome import Options
 from benchmarks.peak import peak_of
 from benchmarks.workload import (
@@ -127,20 +133,17 @@ def test_the_librarys_sweeps_are_plain_hooks(places):
 def test_the_count_of_a_block(make):
     """A whole pass is every block over every token, and END unembedded."""
     b = bench(make)
-    sizes = Sizes.of(b.model)
-    prompts, tokens = b.batch.clean.shape
     with FlopCounterMode(display=False) as counter:
         b.model.run(b.batch.clean)
-    last = 2 * sizes.width * b.model.bridge.cfg.d_vocab
     counted = counter.get_total_flops()
-    expected = prompts * (sizes.layers * tokens * sizes.block(tokens) + last)
+    expected = world_operations(Sizes.of(b.model), b.batch)
     # Rotary angles are a small product of their own.
     assert counted == pytest.approx(expected, rel=0.0 if make is gpt2 else 0.02)
 
 
 def test_the_count_of_an_edge_by_hand():
     """Three layers, width 8, two heads of 4, hidden 32, 10 tokens of which 4 from the first."""
-    sizes = Sizes(3, 8, 2, 2, 4, 32)
+    sizes = Sizes(3, 8, 2, 2, 4, 32, 100)
     mlp, query, keys_and_values, attention = 2 * 2 * 8 * 32, 2 * 8 * 8, 4 * 8 * 8, 4 * 10 * 8
     receiver = 2 * 8 * 4 * 1 + 4 * (4 * 10 * 4 + 2 * 4 * 8)
     last = 4 * keys_and_values + 2 * query + attention + mlp

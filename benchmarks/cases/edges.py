@@ -12,7 +12,7 @@ from benchmarks.method import (
     fast_method,
     reference_method,
 )
-from benchmarks.operations import Sizes, needed_operations
+from benchmarks.operations import Sizes, needed_operations, world_operations
 from benchmarks.outcome import Options, Outcome
 from benchmarks.workload import (
     SMALL,
@@ -61,7 +61,8 @@ def _case(name: str, edges: Sequence[PatchEdge], options: Options, here: Environ
             entries = _entries(model, batch, chosen, options, library=name == "edges")
             base = model.run(batch.clean).logits.gather(1, batch.answers)
             truth = Truth(reference_method(model, batch), chosen, batch, base)
-            needed = needed_operations(Sizes.of(model), chosen, batch)
+            sizes = Sizes.of(model)
+            needed = needed_operations(sizes, chosen, batch) + 2 * world_operations(sizes, batch)
             outcome.sections.append(compare(title, chosen, entries, truth, options, here, needed))
     return outcome
 

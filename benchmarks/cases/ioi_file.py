@@ -13,7 +13,6 @@ from circuitlang.circuit import Circuit
 from circuitlang.circuit.words import BUILTIN_WORDS
 
 _UNKNOWN, _END = "<|unk|>", "<|endoftext|>"
-RANDOM_EDGES = "random edges 100"
 
 
 def run(options: Options, here: Environment) -> Outcome:
@@ -30,12 +29,13 @@ def run(options: Options, here: Environment) -> Outcome:
         section = time_file(_circuit(text), options)
         section.title += f": the file as it stands, {size.layers} layers of width {size.width}"
         outcome.sections.append(section)
-        with_random = read_circuit(text.replace("test {", f"test {{\n  {RANDOM_EDGES}", 1))
+        setting = f"random edges {2 if options.quick else 100}"
+        with_random = read_circuit(text.replace("test {", f"test {{\n  {setting}", 1))
         if with_random is None:
-            section.text += f"\n`{RANDOM_EDGES}`: the language does not have it yet"
-        elif not options.quick:
+            section.text += f"\n`{setting}`: the language does not have it yet"
+        else:
             second = time_file(with_random, options)
-            second.title += f": with `{RANDOM_EDGES}`"
+            second.title += f": with `{setting}`"
             outcome.sections.append(second)
     return outcome
 
