@@ -55,6 +55,8 @@ def _case(name: str, edges: Sequence[PatchEdge], options: Options, here: Environ
             if options.quick and through_mlps == everywhere:
                 continue  # each of the two choices once is enough of a smoke run
             chosen = variant(edges, through_mlps=through_mlps, everywhere=everywhere)
+            if options.quick:
+                chosen = chosen[::6]
             what = "through MLPs" if through_mlps else "direct"
             where = "all positions" if everywhere else "the file's positions"
             title = f"{len(chosen)} edges, {what}, {where}; {prompts} prompts of {length} tokens"

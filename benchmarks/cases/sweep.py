@@ -28,6 +28,8 @@ def run(options: Options, here: Environment) -> Outcome:
     outcome = Outcome("sweep")
     for places, where in _PLACES.items():
         sweep = z_sweep(size, places, length)
+        if options.quick:
+            sweep = sweep[:: len(sweep) // 24]
         sample = tuple(spread(len(sweep), options.samples))
         reference: Method = reference_method(model, batch)
         methods: list[Method] = [
