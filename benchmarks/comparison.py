@@ -108,8 +108,8 @@ def compare(
 ) -> Section:
     """Run every method in turn, ``repeats`` times over, and make the table of medians.
 
-    ``needed`` is the closed-form count of operations for all experiments and the two worlds. One round before the
-    timed ones warms up, counts operations and gives the values that are compared.
+    ``needed`` is the closed-form count of operations for all experiments and the two worlds. One
+    round before the timed ones warms up, counts operations and gives the values to compare.
     """
     for entry in entries:
         if not _is_fast(entry):
