@@ -1,8 +1,8 @@
 """Attribution patching: a first-order estimate of every direct edge's effect, a screen, no result.
 
 Nanda 2023 ("Attribution patching: activation patching at industrial scale"); for edges Syed, Rager
-and Conmy 2023 (arXiv:2310.10348). One edge's exact effect needs a forward pass; here all edges share
-one backward pass:
+and Conmy 2023 (arXiv:2310.10348). One exact effect needs a forward pass of its own; here all edges
+share one backward pass:
 
     metric(patched) - metric(clean)  ~  sum over positions of  change_s . d metric / d input_r
 
@@ -132,9 +132,7 @@ def _input_gradients(
             step = max(1, _MOST_NUMBERS // residual.numel())
             for first in range(0, len(fed), step):
                 part = slice(first, first + step)
-                gradient = model.slot_gradient(
-                    component.layer, slot, residual, slopes[site], part
-                )
+                gradient = model.slot_gradient(component.layer, slot, residual, slopes[site], part)
                 yield fed[part], _wide(gradient)
 
 

@@ -16,6 +16,7 @@ from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
 from circuitlang.models import ModelShape
 from circuitlang.plan import AblateNodes, Experiment, PatchEdge, Plan, RunCircuitAlone
@@ -73,11 +74,7 @@ def measure(
     """
     started = time.perf_counter()
     transformer = model.transformer
-    longest = max(len(pair.clean) for pair in tokens)
-    if longest > transformer.context:
-        raise RunError(
-            f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
-        )
+    check_context(transformer, tokens)
     before = transformer.fingerprint()
     record = _Record(len(tokens), answered=[False] * len(tokens))
     checks: tuple[SelfCheck, ...] = ()
@@ -89,7 +86,7 @@ def measure(
         except KeyboardInterrupt:
             complete = False
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if size == 1:
                 raise RunError("out of memory, even with one prompt at a time") from error
@@ -113,12 +110,25 @@ def measure(
         errors=record.errors,
         self_checks=checks,
         notes=notes(plan, model),
-        provenance=_provenance(model, size, time.perf_counter() - started),
+        provenance=provenance(model, ReferenceEngine.name, size, time.perf_counter() - started),
         complete=complete,
     )
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def check_context(transformer: Transformer, tokens: Sequence[TokenizedPair]) -> None:
+    """Whether the model can read the longest prompt.
+
+    Raises:
+        RunError: it cannot.
+    """
+    longest = max(len(pair.clean) for pair in tokens)
+    if longest > transformer.context:
+        raise RunError(
+            f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
+        )
+
+
+def out_of_memory(error: BaseException) -> bool:
     """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
     named = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return named or "allocate memory" in str(error)
@@ -194,7 +204,7 @@ class _Run:
         except HookError as error:
             record.errors[experiment.id] = f"while patching: {error}"
         except (RuntimeError, ValueError, IndexError) as error:
-            if _out_of_memory(error):
+            if out_of_memory(error):
                 raise
             reason = " ".join(str(error).split())[:200]
             record.errors[experiment.id] = f"while patching: {type(error).__name__}: {reason}"
@@ -203,10 +213,13 @@ class _Run:
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
     """What a reader must know about how the experiments were defined for this model."""
-    return (*_precision_note(model), *_group_note(plan, model))
+    edges = (e.intervention for e in plan.experiments)
+    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
+    return (*precision_note(model), *group_note(receivers, model.transformer.shape))
 
 
-def _precision_note(model: LoadedModel) -> tuple[str, ...]:
+def precision_note(model: LoadedModel) -> tuple[str, ...]:
+    """What weights in half precision do to small effects."""
     dtype = str(model.transformer.dtype).removeprefix("torch.")
     if dtype in ("float32", "float64"):
         return ()
@@ -216,12 +229,10 @@ def _precision_note(model: LoadedModel) -> tuple[str, ...]:
     )
 
 
-def _group_note(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
-    shape = model.transformer.shape
+def group_note(receivers: Sequence[Receiver], shape: ModelShape) -> tuple[str, ...]:
+    """Which heads a K or V edge enters under grouped-query attention."""
     if shape.kv_heads == shape.heads:
         return ()
-    edges = (e.intervention for e in plan.experiments)
-    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
     groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))
     if not groups:
         return ()
@@ -251,7 +262,8 @@ def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
     )
 
 
-def _provenance(model: LoadedModel, batch_size: int, seconds: float) -> Provenance:
+def provenance(model: LoadedModel, engine: str, batch_size: int, seconds: float) -> Provenance:
+    """By what numbers were made, after they were made."""
     transformer = model.transformer
     return Provenance(
         model=model.name,
@@ -265,7 +277,7 @@ def _provenance(model: LoadedModel, batch_size: int, seconds: float) -> Provenan
         dtype=str(transformer.dtype).removeprefix("torch."),
         device=str(transformer.device),
         threads=torch.get_num_threads(),
-        engine=ReferenceEngine.name,
+        engine=engine,
         batch_size=batch_size,
         forward_passes=transformer.passes,
         seconds=round(seconds, 3),
