@@ -29,6 +29,16 @@ class Batch:
         """Template number of each prompt."""
         return tuple(pair.template for pair in self.pairs)
 
+    def first(self, count: int) -> "Batch":
+        """The first ``count`` prompt pairs."""
+        return Batch(
+            self.rows[:count],
+            self.pairs[:count],
+            self.clean[:count],
+            self.corrupt[:count],
+            self.answers[:count],
+        )
+
     def columns(self, positions: Sequence[Position]) -> Tensor:
         """Token indices ``[prompt, position]``, every token's for no positions."""
         prompts, length = self.clean.shape
