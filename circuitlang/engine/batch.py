@@ -9,6 +9,9 @@ from torch import Tensor
 from circuitlang.circuit import AT_END, TOKEN, Position
 from circuitlang.engine.tokens import TokenizedPair
 
+_SHARE = 4
+"""A batch may end early once it holds this part of what it could."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -75,13 +78,16 @@ class Batch:
 
 
 def batches(pairs: Sequence[TokenizedPair], size: int, device: torch.device) -> Iterator[Batch]:
-    """Batches of at most ``size`` prompts, each of one length; order is that of the file."""
+    """Batches of at most ``size`` prompts, each of one length, with positions alike if possible.
+
+    Tokens before the first changed one of any prompt are never computed, so prompts whose positions
+    agree should stay together.
+    """
     lengths: dict[int, list[int]] = {}
     for index, pair in enumerate(pairs):
         lengths.setdefault(len(pair.clean), []).append(index)
     for indices in lengths.values():
-        for start in range(0, len(indices), size):
-            rows = tuple(indices[start : start + size])
+        for rows in _alike(indices, pairs, size):
             chosen = tuple(pairs[row] for row in rows)
             yield Batch(
                 rows,
@@ -90,3 +96,21 @@ def batches(pairs: Sequence[TokenizedPair], size: int, device: torch.device) -> 
                 torch.tensor([pair.corrupt for pair in chosen], device=device),
                 torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
             )
+
+
+def _alike(
+    indices: Sequence[int], pairs: Sequence[TokenizedPair], size: int
+) -> Iterator[tuple[int, ...]]:
+    """Prompts of one length in batches; where positions change, a batch of some size ends."""
+
+    def places(index: int) -> tuple[int, ...]:
+        return tuple(place for _, place in sorted(pairs[index].positions.items()))
+
+    batch: list[int] = []
+    for index in sorted(indices, key=places):
+        changes = bool(batch) and places(index) != places(batch[-1])
+        if len(batch) == size or (changes and len(batch) >= size / _SHARE):
+            yield tuple(batch)
+            batch = []
+        batch.append(index)
+    yield tuple(batch)
