@@ -51,6 +51,14 @@ class DrawingFormat(StrEnum):
     PNG = "png"
 
 
+class EngineChoice(StrEnum):
+    """Whose costs `plan` tells."""
+
+    FAST = "fast"
+    REFERENCE = "reference"
+    BOTH = "both"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print_out(f"circuitlang {__version__}\n")
@@ -94,11 +102,20 @@ def fmt(
 
 
 @app.command()
-def plan(file: FileArgument) -> None:
-    """Show what a run would measure, without a model."""
+def plan(
+    file: FileArgument,
+    engine: Annotated[EngineChoice, typer.Option(help="fast, reference or both.")] = (
+        EngineChoice.FAST
+    ),
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Show what a run would measure and what it would cost, without the model's weights."""
     from circuitlang.cli.planning import show_plan
+    from circuitlang.plan.cost import EngineCost
 
-    raise typer.Exit(show_plan(Session.open(file)))
+    engines = tuple(e for e in EngineCost if engine in (e.value, EngineChoice.BOTH))
+    raise typer.Exit(show_plan(Session.open(file), engines, batch, threads))
 
 
 @app.command()

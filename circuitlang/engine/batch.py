@@ -8,6 +8,7 @@ from torch import Tensor
 
 from circuitlang.circuit import AT_END, TOKEN, Position
 from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.plan.cost import Geometry, rows_of_batches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +29,11 @@ class Batch:
     def templates(self) -> tuple[int, ...]:
         """Template number of each prompt."""
         return tuple(pair.template for pair in self.pairs)
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the cost of experiments on this batch depends on."""
+        return Geometry.of(self.clean.shape[1], [pair.positions for pair in self.pairs])
 
     def columns(self, positions: Sequence[Position]) -> Tensor:
         """Token indices ``[prompt, position]``, every token's for no positions."""
@@ -66,17 +72,12 @@ class Batch:
 
 def batches(pairs: Sequence[TokenizedPair], size: int, device: torch.device) -> Iterator[Batch]:
     """Batches of at most ``size`` prompts, each of one length; order is that of the file."""
-    lengths: dict[int, list[int]] = {}
-    for index, pair in enumerate(pairs):
-        lengths.setdefault(len(pair.clean), []).append(index)
-    for indices in lengths.values():
-        for start in range(0, len(indices), size):
-            rows = tuple(indices[start : start + size])
-            chosen = tuple(pairs[row] for row in rows)
-            yield Batch(
-                rows,
-                chosen,
-                torch.tensor([pair.clean for pair in chosen], device=device),
-                torch.tensor([pair.corrupt for pair in chosen], device=device),
-                torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
-            )
+    for rows in rows_of_batches([len(pair.clean) for pair in pairs], size):
+        chosen = tuple(pairs[row] for row in rows)
+        yield Batch(
+            rows,
+            chosen,
+            torch.tensor([pair.clean for pair in chosen], device=device),
+            torch.tensor([pair.corrupt for pair in chosen], device=device),
+            torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
+        )

@@ -12,10 +12,10 @@ from circuitlang.plan.plan import Experiment, Plan
 
 CHECKED_PROMPTS = 4
 
-_PASSES = 14
+_PASSES = 11
 """On the few prompts: 2 worlds; 2 to patch nothing, 2 to patch everything, 2 for the embeddings of
-all edges into logits, 1 for the sum of writes, 1 for the slots, 2 for frozen heads; and 2 with which
-a model is tried out when it is loaded and compared with the fast engine."""
+all edges into logits, 1 for the sum of writes and 2 for frozen heads. The slots of up to three
+layers take a pass each."""
 
 
 def check_passes(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
@@ -24,7 +24,7 @@ def check_passes(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
     Operations beside the passes are the writes of every head, twice, and the slots and MLPs of up
     to three layers.
     """
-    few = Geometry(min(CHECKED_PROMPTS, batch.prompts), batch.length, batch.places)
+    few = few_of(batch)
     shape = size.shape
     edges = (e.intervention for e in plan.experiments)
     probe = next((e for e in edges if isinstance(e, PatchEdge)), _any_edge())
@@ -34,11 +34,16 @@ def check_passes(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
         2 * shape.layers * size.output + checked * (size.queries + size.keys_values + size.mlp)
     )
     single = size.forward(1, batch.length)
-    operations = _PASSES * size.forward(few.prompts, few.length) + single + aside
+    operations = (_PASSES + checked) * size.forward(few.prompts, few.length) + single + aside
     operations += few.prompts * size.unembedding + reference_operations(probe, size, few)
-    passes = _PASSES + 1 + probed
+    passes = _PASSES + checked + 1 + probed
     weights = shape.layers * size.layer_parameters + size.d_model * size.vocabulary
     return Work(passes, operations, passes * shape.layers, passes * weights)
+
+
+def few_of(batch: Geometry) -> Geometry:
+    """The first prompts of a batch, on which the checks are made."""
+    return Geometry(min(CHECKED_PROMPTS, batch.prompts), batch.length, batch.places)
 
 
 def check_sample(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:

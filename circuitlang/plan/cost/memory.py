@@ -6,7 +6,7 @@ from circuitlang.models import ModelSize
 from circuitlang.plan.cost.geometry import Geometry
 
 WORLDS_MEMORY = 1 << 30
-"""Bytes of cached runs that a run holds at a time; with more, batches are worked through in turn."""
+"""Bytes of cached runs held at a time; with more than that, batches are worked through in turn."""
 
 _LIBRARIES = 480 << 20
 """Resident size after importing torch, transformers and TransformerLens on a 64-bit Linux."""

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from circuitlang.circuit import Ablation, Position
+from circuitlang.circuit import Ablation, Direction, Position, Receiver
 from circuitlang.models import ModelSize
-from circuitlang.plan.cost.checks import check_passes, check_sample
+from circuitlang.plan.cost.checks import check_passes, check_sample, few_of
 from circuitlang.plan.cost.fast import Resumption, Sent, resume, shared_operations
 from circuitlang.plan.cost.geometry import Geometry
 from circuitlang.plan.cost.memory import WORLDS_MEMORY, run_bytes, world_bytes
@@ -102,10 +102,7 @@ def run_cost(
             whole += _whole(plan.experiments, size, geometry, spent)
     checks = check_passes(plan, size, batches[0])
     if engine is EngineCost.FAST:
-        few = Geometry(min(4, batches[0].prompts), batches[0].length, batches[0].places)
-        sample = check_sample(plan.experiments)
-        checks += _pass(size, few) * (2 + len(_bases(sample, size, few)))
-        checks += _whole(sample, size, few, {}) + _stacked(sample, size, few, {})
+        checks += _comparison(plan, size, few_of(batches[0]))
     return RunCost(
         engine,
         tuple(KindCost(k.kind, k.experiments, spent[k.kind]) for k in kinds.values()),
@@ -157,6 +154,19 @@ def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: En
     return total
 
 
+def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> Work:
+    """Holding the fast engine against the model's logits, and against the reference engine.
+
+    The first takes the model's and the engine's own passes over the clean and the corrupt prompts,
+    the second worlds and a sample of experiments by either engine.
+    """
+    layers, sample = size.shape.layers, check_sample(plan.experiments)
+    one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
+    own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
+    whole = _pass(size, few) * (2 + 2 + len(_bases(sample, size, few)))
+    return whole + own * 2 + _whole(sample, size, few, {}) + _stacked(sample, size, few, {})
+
+
 def _bases(
     experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry
 ) -> tuple[Experiment, ...]:
@@ -167,8 +177,9 @@ def _bases(
 
 def _uses_means(experiment: Experiment) -> bool:
     intervention = experiment.intervention
-    ablates = isinstance(intervention, AblateNodes | RunCircuitAlone)
-    return ablates and intervention.reference is Ablation.MEAN
+    if not isinstance(intervention, AblateNodes | RunCircuitAlone):
+        return False
+    return intervention.reference is Ablation.MEAN
 
 
 def _whole(
@@ -189,7 +200,8 @@ def _stacked(
 ) -> Work:
     """Experiments under the fast engine; ``spent`` sums operations by kind."""
     found = [(e.intervention, resume(e.intervention, size, geometry)) for e in experiments]
-    total, shared = 0, {}
+    total = 0
+    shared: dict[Sent, tuple[Intervention, dict[Receiver, None]]] = {}
     for intervention, resumption in found:
         own = resumption.operations(size, geometry)
         _add(spent, intervention, own)
@@ -224,7 +236,7 @@ def _shared_visits(
     groups: dict[tuple[bool, tuple[Position, ...]], list[Sent]] = {}
     for sent in shared:
         if sent.through_mlps:  # the others visit only layers in which something is read
-            key = (sent.direction.value == "denoising", sent.positions)
+            key = (sent.direction is Direction.DENOISING, sent.positions)
             groups.setdefault(key, []).append(sent)
     visits = []
     for (_, positions), group in groups.items():
