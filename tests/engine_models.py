@@ -11,15 +11,27 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTJConfig,
+    GPTJForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from circuitlang.circuit import Position
@@ -30,6 +42,8 @@ from circuitlang.engine.transformer import Transformer
 
 VOCABULARY = 50
 LENGTH = 7
+WINDOW = 3
+"""Of local attention: shorter than the prompts, so that it matters."""
 P0, P1, P2 = (Position(name) for name in ("A", "B", "C"))
 PLACES = {P0: 1, P1: 3, P2: 4}
 
@@ -57,52 +71,107 @@ def _random(model: Any, seed: int) -> Any:
     return model
 
 
+_EOS = {"bos_token_id": VOCABULARY - 1, "eos_token_id": VOCABULARY - 1}
+_GROUPED = {
+    "vocab_size": VOCABULARY, "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 3,
+    "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 16, **_EOS,
+}  # fmt: skip
+"""Six query heads share two key/value heads."""
+
+
 def gpt2(seed: int = 0, layers: int = 3) -> Any:
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=layers, n_head=4,
-        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
-    )  # fmt: skip
+        vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=layers, n_head=4, **_EOS
+    )
     return _random(GPT2LMHeadModel(config), seed)
 
 
 def llama(seed: int = 0, layers: int = 3) -> Any:
-    """Grouped-query attention: six query heads share two key/value heads."""
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=24, intermediate_size=20, num_hidden_layers=layers,
-        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=16,
-        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
-    )  # fmt: skip
-    return _random(LlamaForCausalLM(config), seed)
+    return _random(LlamaForCausalLM(LlamaConfig(**_GROUPED | {"num_hidden_layers": layers})), seed)
 
 
 def qwen2(seed: int = 0) -> Any:
-    config = Qwen2Config(
-        vocab_size=VOCABULARY, hidden_size=24, intermediate_size=20, num_hidden_layers=3,
-        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=16,
-        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
-    )  # fmt: skip
-    return _random(Qwen2ForCausalLM(config), seed)
+    return _random(Qwen2ForCausalLM(Qwen2Config(**_GROUPED)), seed)
 
 
-def neox(seed: int = 0) -> Any:
-    """Parallel blocks: attention and MLP of a layer read the same residual stream."""
+def qwen3(seed: int = 0) -> Any:
+    """Norms on queries and keys, behind the hooks; heads wider than the model's width says."""
+    return _random(Qwen3ForCausalLM(Qwen3Config(**_GROUPED, head_dim=8)), seed)
+
+
+def mistral(seed: int = 0) -> Any:
+    """Every layer sees the last few positions alone."""
+    return _random(MistralForCausalLM(MistralConfig(**_GROUPED, sliding_window=WINDOW)), seed)
+
+
+def neox(seed: int = 0, parallel: bool = True) -> Any:
+    """Parallel blocks: attention and MLP of a layer read the same residual stream, each through a
+    norm of its own. Half of a head's width is rotated."""
     config = GPTNeoXConfig(
         vocab_size=VOCABULARY, hidden_size=16, intermediate_size=20, num_hidden_layers=3,
-        num_attention_heads=4, max_position_embeddings=16,
-        bos_token_id=VOCABULARY - 1, eos_token_id=VOCABULARY - 1,
+        num_attention_heads=4, max_position_embeddings=16, rotary_pct=0.5,
+        use_parallel_residual=parallel, **_EOS,
     )  # fmt: skip
     return _random(GPTNeoXForCausalLM(config), seed)
 
 
-def bridged(model: Any) -> Transformer:
-    """The model behind a TransformerBridge; the plain model is rewired, so copy it first."""
+def neox_sequential(seed: int = 0) -> Any:
+    return neox(seed, parallel=False)
+
+
+def gpt_neo(seed: int = 0) -> Any:
+    """A local-attention layer between two global ones, and scores that are not scaled."""
+    config = GPTNeoConfig(
+        vocab_size=VOCABULARY, hidden_size=16, num_layers=3, num_heads=4, intermediate_size=20,
+        max_position_embeddings=16, window_size=WINDOW,
+        attention_types=[[["global", "local"], 1], [["global"], 1]], **_EOS,
+    )  # fmt: skip
+    return _random(GPTNeoForCausalLM(config), seed)
+
+
+def gptj(seed: int = 0) -> Any:
+    """Parallel blocks with one norm; half of a head's width is rotated, in interleaved pairs."""
+    config = GPTJConfig(
+        vocab_size=VOCABULARY, n_embd=16, n_layer=3, n_head=4, n_inner=20, n_positions=16,
+        rotary_dim=2, **_EOS,
+    )  # fmt: skip
+    return _random(GPTJForCausalLM(config), seed)
+
+
+def gemma2(seed: int = 0) -> Any:
+    """Norms behind attention and MLP: no engine here may measure it."""
+    return _random(Gemma2ForCausalLM(Gemma2Config(**_GROUPED, head_dim=4, pad_token_id=0)), seed)
+
+
+def olmo2(seed: int = 0) -> Any:
+    """Norms behind attention and MLP alone."""
+    architectures = ["Olmo2ForCausalLM"]
+    config = Olmo2Config(**_GROUPED, pad_token_id=0, architectures=architectures)
+    return _random(Olmo2ForCausalLM(config), seed)
+
+
+EXACT = (gpt2, neox, neox_sequential, gpt_neo, gptj)
+"""Float64 throughout: two implementations agree to rounding."""
+
+ROUNDED = (llama, qwen2, qwen3, mistral)
+"""Norms and rotary angles are computed in float32 whatever the weights are."""
+
+FAMILIES = (*EXACT, *ROUNDED)
+
+
+def bridged(model: Any, dtype: torch.dtype = torch.float64, folded: bool = False) -> Transformer:
+    """The model behind a TransformerBridge; the plain model is rewired, so copy it first.
+
+    ``folded`` turns TransformerLens's compatibility mode on: norms folded, weights centred.
+    """
     from transformer_lens.model_bridge import TransformerBridge
 
-    return Transformer(
-        TransformerBridge.boot_transformers(
-            "tiny", hf_model=model, tokenizer=_tokenizer(), device="cpu", dtype=torch.float64
-        )
+    bridge = TransformerBridge.boot_transformers(
+        "tiny", hf_model=model.to(dtype), tokenizer=_tokenizer(), device="cpu", dtype=dtype
     )
+    if folded:
+        bridge.enable_compatibility_mode()
+    return Transformer(bridge)
 
 
 def random_batch(seed: int = 0, prompts: int = 6) -> Batch:
@@ -135,10 +204,12 @@ class Bench:
         return self.batch.mask(positions)
 
 
-def bench(make: Any, seed: int = 0) -> Bench:
+def bench(
+    make: Any, seed: int = 0, dtype: torch.dtype = torch.float64, folded: bool = False
+) -> Bench:
     from circuitlang.engine.means import MeanOutputs
 
-    model = bridged(make(seed))
+    model = bridged(make(seed), dtype, folded)
     batch = random_batch(seed)
-    engine = ReferenceEngine(model, MeanOutputs(model, [batch], per_template=True))
+    engine = ReferenceEngine(model, MeanOutputs.of(model, [batch], per_template=True))
     return Bench(model, batch, engine.worlds(batch), engine, make(seed))

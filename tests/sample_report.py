@@ -11,6 +11,7 @@ from circuitlang.report import (
     Estimate,
     Interval,
     Place,
+    RandomEdges,
     Report,
     Settings,
     Stratum,
@@ -57,6 +58,24 @@ _MADE_UP = {
     ),
 }
 
+_AMONG = {
+    "PTH ~> IH.K >= 1%": RandomEdges(
+        drawn=100, measured=100, rank=2, p=2 / 101, largest=0.034, median=0.001
+    ),
+    # Few heads are left in the layer; not all of them could be measured; nothing could be.
+    "DTH ~> SIH.V >= 5%": RandomEdges(
+        drawn=8, measured=8, rank=1, p=1 / 9, largest=0.012, median=0.0
+    ),
+    "IH ~> SIH.V >= 20%": RandomEdges(
+        drawn=100, measured=98, rank=1, p=1 / 99, largest=0.08, median=-0.002
+    ),
+    "SIH ~> BNMH.Q >= 5%": RandomEdges(drawn=100),
+    "BNMH -> logits": RandomEdges(missing="layer 9 has 1 head outside the circuit for 2 senders"),
+    "NNMH ~> logits <= -20%": RandomEdges(
+        drawn=100, measured=100, compared="-effect", rank=1, p=1 / 101, largest=-0.11, median=0.003
+    ),
+}
+
 
 def resolved(source: SourceText) -> Circuit:
     """The circuit of a text that has no errors."""
@@ -100,6 +119,7 @@ def sample_report() -> Report:
                 receivers=tuple(map(str, edge.receivers)) if edge else (),
                 definition="mean(m(clean) - m(patched)) / mean(m(clean) - m(corrupt)), noising",
                 also="F(C)/F(M) = 0.89" if kind == "faithfulness" else "",
+                random_edges=_AMONG.get(claim.text),
             )
         )
     return Report(
@@ -186,6 +206,7 @@ def sample_settings() -> Settings:
         resamples=10_000,
         seed=0,
         minimum_effect=0.01,
+        random_edges=100,
         interval_method="paired bootstrap inside templates, percentile",
     )
 
@@ -219,7 +240,7 @@ def failed_report() -> Report:
     claims = tuple(
         claim.model_copy(
             update={"verdict": Verdict.ERROR, "reason": reason, "estimate": None, "level": None}
-            | {"p_pass": None, "p_fail": None}
+            | {"p_pass": None, "p_fail": None, "random_edges": None}
         )
         for claim in report.claims
     )

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from circuitlang.circuit import TestSettings
 from circuitlang.circuit.resolve import limits
 from circuitlang.circuit.words import BUILTIN_WORDS
 from circuitlang.source import CODES, SourceText, render_diagnostics
@@ -63,6 +64,10 @@ def test_the_limits_are_the_programs() -> None:
     numbers -= {limits.MAX_OFFSET}
     assert MAX_BYTES == 1024**2
     assert {f"{number:,}" for number in {*numbers, MAX_TOKENS}} | {"1"} == said
+
+
+def test_the_default_number_of_random_edges_is_the_programs() -> None:
+    assert f"\n| `random edges {TestSettings().random_edges}` | this |" in _section("Sections")
 
 
 def test_the_word_lists_are_named() -> None:

@@ -5,15 +5,48 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuitlang.circuit import MLP, Ablation, Direction, Head, Logits, Receiver, Slot
-from circuitlang.engine.errors import HookError
+from circuitlang.circuit import (
+    AT_END,
+    MLP,
+    Ablation,
+    Direction,
+    Head,
+    Logits,
+    Receiver,
+    Slot,
+)
+from circuitlang.engine.errors import HookError, ModelError
 from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.self_checks import self_checks
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.world import output_site
-from circuitlang.plan import Kept, PatchEdge, RunCircuitAlone
-from tests.engine_models import P0, P1, P2, bench, bridged, gpt2, llama, neox, qwen2, random_batch
-
-FAMILIES = [gpt2, llama, qwen2, neox]
+from circuitlang.plan import (
+    AblateNodes,
+    Activation,
+    Experiment,
+    Hop,
+    Kept,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
+from tests.engine_models import (
+    FAMILIES,
+    LENGTH,
+    P0,
+    P1,
+    P2,
+    WINDOW,
+    bench,
+    bridged,
+    gemma2,
+    gpt2,
+    gpt_neo,
+    mistral,
+    olmo2,
+    random_batch,
+)
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda f: f.__name__)
@@ -55,9 +88,7 @@ def test_a_direct_edge_is_the_four_passes_with_mlps_frozen(world):
         Write(Site(Kind.MLP_OUT, layer), b.worlds.clean.mlp_out(layer))
         for layer in range(b.model.shape.layers)
     ]
-    sent = Write(
-        output_site(sender), b.worlds.corrupt.z(0)[:, :, sender.head], mask, sender.head
-    )
+    sent = Write(output_site(sender), b.worlds.corrupt.z(0)[:, :, sender.head], mask, sender.head)
     site = b.model.input_site(2, mlp=False)
     inputs = b.model.run(b.batch.clean, (site,), (*frozen, sent))
     value = b.model.project(2, Slot.V, inputs[site])
@@ -69,14 +100,151 @@ def test_a_direct_edge_is_the_four_passes_with_mlps_frozen(world):
     assert gap(one, b.worlds.clean.logits) > 1e-6
 
 
+@pytest.mark.parametrize("intervention", [e for e in EDGES if not e.through_mlps], ids=str)
+def test_a_path_of_one_hop_is_a_direct_edge(world, intervention):
+    path = PatchPath(
+        intervention.senders,
+        (Hop(intervention.receivers, intervention.positions),),
+        intervention.direction,
+    )
+    one = world.engine.logits(path, world.worlds)
+    assert gap(one, world.engine.logits(intervention, world.worlds)) < 1e-9
+
+
+HOPS = (
+    Hop((Receiver(Head(1, 2), Slot.K), Receiver(MLP(0))), (P1, P2)),
+    Hop((Receiver(Head(2, 1), Slot.V),), ()),
+)
+PATHS = [
+    PatchPath((Head(0, 1),), HOPS, Direction.NOISING),
+    PatchPath((Head(0, 1), MLP(0)), (*HOPS, Hop((Receiver(Logits()),), ())), Direction.DENOISING),
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_a_path_from_the_same_world_changes_nothing(world, path):
+    for same in (world.worlds.clean, world.worlds.corrupt):
+        worlds = replace(world.worlds, clean=same, corrupt=same)
+        assert gap(world.engine.logits(path, worlds), same.logits) < 1e-9
+    base = world.worlds.clean if path.direction is Direction.NOISING else world.worlds.corrupt
+    assert gap(world.engine.logits(path, world.worlds), base.logits) > 1e-6
+
+
+def test_passes_are_those_the_plan_counts(world):
+    patches = [patch(world, activation, 1) for activation in activations(world)]
+    for intervention in (*EDGES, *PATHS, *patches):
+        before = world.model.passes
+        world.engine.logits(intervention, world.worlds)
+        made = world.model.passes - before
+        assert made == Experiment("", intervention).forward_passes, intervention
+
+
+def patch(world, activation, layer, head=None, positions=(), direction=Direction.NOISING):
+    return PatchActivation(activation, layer, head, positions, direction)
+
+
+def activations(world):
+    """Those that the model has: in parallel blocks nothing lies between attention and MLP."""
+    parallel = world.model.shape.parallel
+    return [a for a in Activation if not (parallel and a is Activation.RESID_MID)]
+
+
+def test_an_activation_from_the_same_world_changes_nothing(world):
+    for same in (world.worlds.clean, world.worlds.corrupt):
+        worlds = replace(world.worlds, clean=same, corrupt=same)
+        for activation in activations(world):
+            for positions in ((), (P1, P2)):
+                run = patch(world, activation, 1, None, positions)
+                assert gap(world.engine.logits(run, worlds), same.logits) < 1e-9, activation
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_the_whole_residual_stream_is_the_other_world(world, direction):
+    clean, corrupt = world.worlds.clean, world.worlds.corrupt
+    other = corrupt if direction is Direction.NOISING else clean
+    for layer in range(world.model.shape.layers):
+        for name in ("RESID_PRE", "RESID_MID", "RESID_POST"):
+            if (activation := Activation[name]) not in activations(world):
+                continue
+            run = patch(world, activation, layer, direction=direction)
+            assert gap(world.engine.logits(run, world.worlds), other.logits) < 1e-9, run
+
+
+def test_one_activation_has_several_names(world):
+    """Every head's output at once is the attention's write, an activation from the corrupt world is
+    a resample ablation, and the stream behind a block is the one before the next."""
+
+    def logits(run):
+        return world.engine.logits(run, world.worlds)
+
+    def resampled(component):
+        return AblateNodes((component,), (P0, P2), Ablation.RESAMPLE, per_template=True)
+
+    at = (P0, P2)
+    same = [
+        (patch(world, Activation.Z, 1, None, at), patch(world, Activation.ATTN_OUT, 1, None, at)),
+        (patch(world, Activation.Z, 1, 2, at), resampled(Head(1, 2))),
+        (patch(world, Activation.MLP_OUT, 1, None, at), resampled(MLP(1))),
+        (
+            patch(world, Activation.RESID_POST, 0, None, at),
+            patch(world, Activation.RESID_PRE, 1, None, at),
+        ),
+    ]
+    for one, other in same:
+        assert gap(logits(one), logits(other)) < 1e-9, one
+        assert gap(logits(one), world.worlds.clean.logits) > 1e-6, one
+
+
+def test_queries_and_keys_act_through_the_pattern_alone(world):
+    """Q and K of a head at END, K elsewhere, all from the other world, are its pattern's row."""
+    layer = world.model.shape.layers - 1
+    end = (AT_END,)
+    sites = {slot: world.model.slot_site(layer, slot) for slot in (Slot.Q, Slot.K)}
+    other = world.model.run(world.batch.corrupt, tuple(sites.values())).sites
+    both = world.model.run(world.batch.clean, (), [Write(s, other[s]) for s in sites.values()])
+    rows = patch(world, Activation.PATTERN, layer, None, end)
+    assert gap(both.logits, world.engine.logits(rows, world.worlds)) < 1e-9
+    assert gap(both.logits, world.worlds.clean.logits) > 1e-6
+
+
+def test_attention_is_a_causal_distribution(world):
+    shape = world.model.shape
+    for layer in range(shape.layers):
+        pattern = world.engine.attention(layer, world.worlds.corrupt)
+        prompts, length = world.batch.corrupt.shape
+        assert pattern.shape == (prompts, shape.heads, length, length)
+        assert gap(pattern.sum(-1), torch.ones(())) < 1e-6
+        assert float(pattern.triu(1).abs().max()) == 0.0
+    clean = world.engine.attention(shape.layers - 1, world.worlds.clean)
+    assert gap(clean, pattern) > 1e-3
+
+
+@pytest.mark.parametrize("make", [gpt_neo, mistral], ids=lambda f: f.__name__)
+def test_local_attention_sees_its_window_alone(make):
+    """The tests' windows are shorter than their prompts, or they would test nothing."""
+    b = bench(make, seed=7)
+    reach = [
+        int((b.engine.attention(layer, b.worlds.clean)[0, 0, -1] > 0).sum())
+        for layer in range(b.model.shape.layers)
+    ]
+    assert reach == ([LENGTH, WINDOW, LENGTH] if make is gpt_neo else [WINDOW] * 3)
+
+
+def test_the_bridge_is_the_plain_model(world):
+    with torch.no_grad():
+        plain = world.plain(world.batch.clean).logits[:, -1]
+    # The norms of some families are float32 in both, rounded at other places.
+    assert gap(plain, world.worlds.clean.logits) < 3e-5
+
+
 def test_without_mlps_between_a_path_is_a_direct_edge(world):
     """From one layer to the next there is one MLP between; cutting it out makes `~>` equal `->`."""
     b = world
     sender, receiver = Head(1, 1), Receiver(MLP(1))
     if b.model.shape.parallel:
         pytest.skip("in parallel blocks a head does not feed its own layer's MLP")
-    through = b.engine.logits(edge(sender, receiver, (P1,), True), b.worlds)
-    direct = b.engine.logits(edge(sender, receiver, (P1,)), b.worlds)
+    through = b.engine.logits(edge(sender, receiver, (P2,), True), b.worlds)
+    direct = b.engine.logits(edge(sender, receiver, (P2,)), b.worlds)
     assert gap(through, direct) < 1e-9
     assert gap(direct, b.worlds.clean.logits) > 1e-6
 
@@ -103,9 +271,7 @@ def test_every_edge_into_the_logits_at_once_moves_only_by_the_embedding(world):
     shape = b.model.shape
     parts = [Head(x, h) for x in range(shape.layers) for h in range(shape.heads)]
     parts += [MLP(x) for x in range(shape.layers)]
-    everything = PatchEdge(
-        tuple(parts), (Receiver(Logits()),), (), False, Direction.NOISING
-    )
+    everything = PatchEdge(tuple(parts), (Receiver(Logits()),), (), False, Direction.NOISING)
     assert gap(b.engine.logits(everything, worlds), worlds.corrupt.logits) < 1e-9
 
 
@@ -122,15 +288,17 @@ def test_keeping_everything_is_the_whole_model(world):
 
 def test_noising_and_denoising_are_mirror_images(world):
     """Exchanging the worlds exchanges the directions."""
-    mirrored = replace(
-        world.worlds, clean=world.worlds.corrupt, corrupt=world.worlds.clean
-    )
+    mirrored = replace(world.worlds, clean=world.worlds.corrupt, corrupt=world.worlds.clean)
     for intervention in EDGES:
         other = next(d for d in Direction if d is not intervention.direction)
         turned = replace(intervention, direction=other)
-        assert gap(
-            world.engine.logits(intervention, world.worlds), world.engine.logits(turned, mirrored)
-        ) < 1e-9
+        assert (
+            gap(
+                world.engine.logits(intervention, world.worlds),
+                world.engine.logits(turned, mirrored),
+            )
+            < 1e-9
+        )
 
 
 def test_relabelling_heads_permutes_effects():
@@ -197,6 +365,14 @@ class TestHooks:
         with pytest.raises(HookError, match="does not fit"):
             world.model.run(world.batch.clean, (), [Write(site, one)])
 
+    @pytest.mark.parametrize("kind", [Kind.RESID_MID, Kind.PATTERN])
+    def test_what_can_only_be_read_is_not_written(self, world, kind):
+        """The hooks exist and fire, but a write would be lost, in part or whole."""
+        before = world.model.passes
+        with pytest.raises(HookError, match="not written"):
+            world.model.run(world.batch.clean, (), [Write(Site(kind, 1), torch.zeros(()))])
+        assert world.model.passes == before
+
     def test_a_layer_that_does_not_exist(self, world):
         with pytest.raises(HookError):
             world.model.run(world.batch.clean, (Site(Kind.Z, 99),))
@@ -217,3 +393,14 @@ class TestHooks:
         sites = tuple(Site(kind, 1) for kind in (Kind.Q, Kind.K, Kind.V, Kind.Z, Kind.MLP_OUT))
         logits = world.model.run(world.batch.clean, sites).logits
         assert torch.equal(logits, world.worlds.clean.logits)
+
+
+def test_blocks_that_norm_what_they_write_are_refused():
+    """What a head computes is not what reaches the stream there."""
+    engine = ReferenceEngine(bridged(gemma2(seed=1)))
+    found = self_checks(engine, engine.worlds(random_batch(1)), None)
+    failed = [check.name for check in found if not check.passed]
+    assert "the parts' writes sum to the residual stream" in failed
+    engine = ReferenceEngine(bridged(olmo2(seed=1)))
+    with pytest.raises(ModelError, match="no norm before attention"):
+        self_checks(engine, engine.worlds(random_batch(1)), None)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from circuitlang.circuit import MLP, Ablation, Direction, Head, Logits, Receiver, Slot, can_feed
-from circuitlang.plan import AblateNodes, Kept, PatchEdge, RunCircuitAlone
+from circuitlang.plan import AblateNodes, Hop, Kept, PatchEdge, PatchPath, RunCircuitAlone
 from tests.engine_models import P0, P1, P2, Bench, bench, gpt2, llama
 from tests.oracle import path_patching as oracle
 
@@ -142,6 +142,110 @@ def test_a_sender_downstream_of_a_receiver(world, tolerance):
     assert gap(world.engine.logits(edge, world.worlds), theirs) < tolerance
 
 
+def sample_paths(b: Bench, count: int):
+    """Chains of one receiver a hop, of one to four hops, other positions at each; seeded."""
+    choose = random.Random(1)
+    inputs = list(receivers(b))
+    places = [(), (P0,), (P1, P2), (P0, P2)]
+    directions = itertools.cycle(Direction)
+    for direction in itertools.islice(directions, count):
+        start = sender = choose.choice([c for c in components(b) if c.layer == 0])
+        hops: list[Hop] = []
+        for _ in range(choose.randint(1, 4)):
+            feeds = [r for r in inputs if can_feed(sender, r)]
+            receiver = choose.choice(feeds)
+            hops.append(Hop((receiver,), choose.choice(places)))
+            if isinstance(receiver.component, Logits):
+                break
+            sender = receiver.component
+        yield PatchPath((start,), tuple(hops), direction)
+
+
+def test_paths(world, tolerance):
+    """Each hop's change, at each hop's positions, in both directions, against `oracle.nested`."""
+    net, moved, longest = oracle.read(world.plain), 0, 0
+    for path in sample_paths(world, 60):
+        base, source = base_and_source(world, path.direction)
+        hops = [
+            (node(r.component, r.slot), world.mask(*hop.positions))
+            for hop in path.hops
+            for r in hop.receivers
+        ]
+        with torch.no_grad():
+            theirs = oracle.nested(net, base, source, node(path.senders[0]), hops)[:, -1]
+        ours = world.engine.logits(path, world.worlds)
+        assert gap(ours, theirs) < tolerance, path
+        undisturbed = base_logits(world, path.direction)
+        moved += gap(ours, undisturbed) > VISIBLE
+        longest = max(longest, len(hops))
+    assert moved > 15
+    assert longest >= 3
+
+
+def base_logits(b: Bench, direction):
+    return (b.worlds.clean if direction is Direction.NOISING else b.worlds.corrupt).logits
+
+
+def hop(*targets, at=()):
+    return Hop(tuple(targets), at)
+
+
+L0, L1, L2 = Head(0, 1), Head(1, 2), Head(2, 3)
+OUT = Receiver(Logits())
+PATHS_OF_GROUPS = {
+    "several slots of one head": (
+        (L0,),
+        hop(*(Receiver(L1, slot) for slot in Slot)),
+        hop(Receiver(L2, Slot.Q), Receiver(L2, Slot.V)),
+    ),
+    "two heads of a layer into logits": (
+        (L0, Head(0, 3)),
+        hop(Receiver(L1, Slot.V), Receiver(Head(1, 0), Slot.Q), at=(P1, P2)),
+        hop(OUT),
+    ),
+    "receivers of a hop do not see each other": (
+        (L0, MLP(0)),
+        hop(Receiver(Head(1, 0), Slot.V), Receiver(MLP(1)), Receiver(L2, Slot.V), at=(P0, P1)),
+        hop(OUT, Receiver(MLP(2))),
+    ),
+    "a sender above one of the receivers reaches only the other": (
+        (L0, L1),
+        hop(Receiver(Head(1, 0), Slot.K), Receiver(Head(2, 1), Slot.K), at=(P0,)),
+        hop(Receiver(MLP(2)), OUT),
+    ),
+    "last receivers in two layers": (
+        (L0,),
+        hop(Receiver(MLP(0))),
+        hop(Receiver(Head(1, 1), Slot.V), Receiver(Head(2, 1), Slot.K), at=(P0, P2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("name", PATHS_OF_GROUPS)
+def test_paths_of_groups(world, tolerance, name, direction):
+    senders, *hops = PATHS_OF_GROUPS[name]
+    path = PatchPath(senders, tuple(hops), direction)
+    base, source = base_and_source(world, direction)
+    groups = [
+        ([node(r.component, r.slot) for r in h.receivers], world.mask(*h.positions)) for h in hops
+    ]
+    with torch.no_grad():
+        theirs = oracle.nested_groups(
+            oracle.read(world.plain), base, source, [node(s) for s in senders], groups
+        )[:, -1]
+    ours = world.engine.logits(path, world.worlds)
+    assert gap(ours, theirs) < tolerance
+    assert gap(ours, base_logits(world, direction)) > VISIBLE
+
+
+def test_a_path_ends_at_the_logits_and_has_a_hop(world):
+    for hops in ((), (hop(OUT), hop(Receiver(MLP(2))))):
+        path = PatchPath((L0,), hops, Direction.NOISING)
+        with pytest.raises(ValueError, match="a path"):
+            world.engine.logits(path, world.worlds)
+
+
 @pytest.mark.parametrize("reference", list(Ablation))
 def test_ablations(world, tolerance, reference):
     parts = (Head(0, 2), Head(2, 1), MLP(1))
@@ -180,6 +284,7 @@ def test_grouped_query_slots_belong_to_the_group():
     not."""
     b = bench(llama, seed=5)
     for slot in (Slot.K, Slot.V):
+
         def patched(head, slot=slot):
             edge = PatchEdge(
                 (Head(0, 0),), (Receiver(Head(1, head), slot),), (), False, Direction.NOISING

@@ -52,7 +52,8 @@ claims {}   # nothing yet
 test {
   ablation mean per template
   significance 5% correction holm
-  minimum effect 1 logits }
+  minimum effect 1 logits
+  random  edges 100 }
 # the end"""
 
 TIDY = """\
@@ -99,6 +100,7 @@ test {
   ablation       mean per template
   significance   5% correction holm
   minimum effect 1 logits
+  random edges   100
 }
 
 # the end

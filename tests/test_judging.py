@@ -40,6 +40,7 @@ claims {{
 }}
 test {{
   resamples {resamples}
+  random edges 0
   {settings}
 }}
 """

@@ -7,8 +7,9 @@ import torch
 
 from circuitlang.circuit import ModelReference
 from circuitlang.engine import load_transformer, measure
+from circuitlang.engine.choice import EngineName
 from circuitlang.engine.errors import HookError, RunError
-from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.fast import FastEngine, anatomy
 from circuitlang.engine.tokens import tokenize
 from circuitlang.plan import compile_plan
 from circuitlang.report import Verdict, exit_code
@@ -50,6 +51,64 @@ def test_the_batch_size_changes_nothing(model, job):
         assert close(values, small.patched[name])
 
 
+def test_either_engine_gives_the_same_evidence(model, job):
+    plan, pairs, tokens = job
+    fast, slow, both = (
+        measure(plan, model, pairs, tokens, engine=name)
+        for name in (EngineName.FAST, EngineName.REFERENCE, EngineName.BOTH)
+    )
+    assert [e.provenance.engine for e in (fast, slow, both)] == ["fast", "reference", "both"]
+    assert slow.patched == both.patched
+    for name, values in fast.patched.items():
+        assert close(values, slow.patched[name])
+    agree = "fast engine and reference engine agree"
+    assert [agree in {c.name for c in e.self_checks} for e in (fast, slow, both)] == [
+        True,
+        False,
+        True,
+    ]
+    assert all(check.passed for e in (fast, slow, both) for check in e.self_checks)
+
+
+def test_little_memory_changes_nothing(model, job):
+    """With room for one batch's runs at a time prompts are worked through in blocks."""
+    plan, pairs, tokens = job
+    whole = measure(plan, model, pairs, tokens, batch_size=5)
+    blocks = measure(plan, model, pairs, tokens, batch_size=5, memory=1)
+    assert blocks.complete
+    for name, values in whole.patched.items():
+        assert close(values, blocks.patched[name])
+
+
+def test_a_faulty_fast_engine_is_caught(model, job, monkeypatch):
+    """Numbers that the reference engine does not confirm are no evidence."""
+    plan, pairs, tokens = job
+    sound = FastEngine.answers
+    monkeypatch.setattr(FastEngine, "answers", lambda *given: sound(*given) + 0.01)
+    evidence = measure(plan, model, pairs, tokens)
+    assert [c.name for c in evidence.self_checks if not c.passed] == [
+        "fast engine and reference engine agree"
+    ]
+    report = judge(plan, evidence, SourceText("x.circuit", SMALL))
+    assert {claim.verdict for claim in report.claims} == {Verdict.ERROR}
+
+
+def test_an_unknown_architecture_is_left_to_the_reference_engine(model, job, monkeypatch):
+    plan, pairs, tokens = job
+    monkeypatch.setattr("circuitlang.engine.fast.anatomy._SCALES", {})
+    evidence = measure(plan, model, pairs, tokens)
+    assert evidence.provenance.engine == "reference"
+    assert any("does not know attention of the kind GPT2Attention" in n for n in evidence.notes)
+
+
+def test_blocks_that_differ_from_the_models_are_not_used(model, job, monkeypatch):
+    plan, pairs, tokens = job
+    monkeypatch.setitem(anatomy._SCALES, "GPT2Attention", lambda *_: 0.5)
+    evidence = measure(plan, model, pairs, tokens)
+    assert evidence.provenance.engine == "reference"
+    assert any("its logits differ from the model's by" in note for note in evidence.notes)
+
+
 def test_prompts_keep_the_order_of_the_file(model, job):
     """Batches are made by length, results are put back in the file's order."""
     plan, pairs, tokens = job
@@ -62,45 +121,46 @@ def test_prompts_keep_the_order_of_the_file(model, job):
     assert close(single, [evidence.clean[i] for i in (0, 7, 20)])
 
 
-def test_an_interrupted_run_keeps_what_it_measured(model, job, monkeypatch):
+@pytest.mark.parametrize("engine", EngineName)
+def test_an_interrupted_run_keeps_what_it_measured(model, job, engine):
     plan, pairs, tokens = job
-    sound, calls = ReferenceEngine.logits, []
 
-    def logits(self, intervention, worlds):
-        if len(calls) == 4:
+    def progress(done, total, what):
+        if what == "experiments" and done > 12:
             raise KeyboardInterrupt
-        calls.append(intervention)
-        return sound(self, intervention, worlds)
 
-    monkeypatch.setattr(ReferenceEngine, "logits", logits)
-    evidence = measure(plan, model, pairs, tokens)
+    evidence = measure(plan, model, pairs, tokens, engine=engine, progress=progress)
     assert not evidence.complete
-    assert 0 < len(evidence.patched) < len(plan.experiments)
+    whole = [name for name, values in evidence.patched.items() if None not in values]
+    assert 0 < len(whole) < len(plan.experiments)
     report = judge(plan, evidence, SourceText("x.circuit", SMALL))
     assert not report.complete
     assert exit_code(report) == 130
     assert len(report.claims) == len(plan.circuit.all_claims)
-    assert Verdict.ERROR in {claim.verdict for claim in report.claims}
+    verdicts = {claim.verdict for claim in report.claims}
+    assert Verdict.ERROR in verdicts
+    assert Verdict.PASS in verdicts  # a claim whose experiment was finished has its verdict
 
 
 def test_lack_of_memory_halves_the_batch(model, job, monkeypatch):
     plan, pairs, tokens = job
-    sound = ReferenceEngine.worlds
+    sound = FastEngine.worlds
 
     def worlds(self, batch):
         if len(batch.rows) > 6:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
         return sound(self, batch)
 
-    monkeypatch.setattr(ReferenceEngine, "worlds", worlds)
+    monkeypatch.setattr(FastEngine, "worlds", worlds)
     evidence = measure(plan, model, pairs, tokens, batch_size=32)
     assert evidence.complete
     assert evidence.provenance.batch_size == 4
+    assert any("Memory ran out with 32 prompts" in note for note in evidence.notes)
 
     def never(self, batch):
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(ReferenceEngine, "worlds", never)
+    monkeypatch.setattr(FastEngine, "worlds", never)
     with pytest.raises(RunError, match="out of memory"):
         measure(plan, model, pairs, tokens, batch_size=2)
 
@@ -111,7 +171,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(model, job, monkeypatch):
     def worlds(self, batch):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(ReferenceEngine, "worlds", worlds)
+    monkeypatch.setattr(FastEngine, "worlds", worlds)
     with pytest.raises(RuntimeError, match="something else"):
         measure(plan, model, pairs, tokens)
 
@@ -119,14 +179,14 @@ def test_other_errors_are_not_taken_for_lack_of_memory(model, job, monkeypatch):
 @pytest.mark.parametrize("error", [HookError("the hook did not fire"), IndexError("out of range")])
 def test_one_failed_experiment_is_one_error(model, job, monkeypatch, error):
     plan, pairs, tokens = job
-    sound, broken = ReferenceEngine.logits, plan.experiments[2]
+    sound, broken = FastEngine.answers, plan.experiments[2]
 
-    def logits(self, intervention, worlds):
-        if intervention == broken.intervention:
+    def answers(self, interventions, worlds):
+        if len(worlds.batch.rows) > 4 and broken.intervention in interventions:
             raise error
-        return sound(self, intervention, worlds)
+        return sound(self, interventions, worlds)
 
-    monkeypatch.setattr(ReferenceEngine, "logits", logits)
+    monkeypatch.setattr(FastEngine, "answers", answers)
     evidence = measure(plan, model, pairs, tokens)
     assert list(evidence.errors) == [broken.id]
     report = judge(plan, evidence, SourceText("x.circuit", SMALL))
@@ -147,7 +207,9 @@ def test_progress_reaches_its_end(model, job):
     plan, pairs, tokens = job
     steps = []
     measure(plan, model, pairs, tokens, progress=lambda *step: steps.append(step[:2]))
-    assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+    done = [step[0] for step in steps]
+    assert done == sorted(done)
+    assert len(set(done)) > 4
     assert steps[-1][0] == steps[-1][1]
 
 

@@ -9,10 +9,15 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from circuitlang.circuit import Bound
+from circuitlang.circuit import MLP, Bound, Direction, Head, Logits, Receiver, Slot
 from circuitlang.plan import (
     AblateNodes,
+    Activation,
+    Experiment,
+    Hop,
+    PatchActivation,
     PatchEdge,
+    PatchPath,
     RunCircuitAlone,
     Use,
     check_design,
@@ -47,6 +52,7 @@ claims {{
   {claims}
 }}
 test {{
+  random edges {drawn}
   {settings}
 }}
 """
@@ -55,9 +61,11 @@ EDGES = "A ~> B.V >= 5%\n  C ~> logits >= 30%"
 CLAIMS = "ablate C >= 10%\n  faithfulness >= 50%"
 
 
-def small(edges=EDGES, claims=CLAIMS, settings="significance 5%", sample=100, label=""):
+def small(edges=EDGES, claims=CLAIMS, settings="significance 5%", sample=100, label="", drawn=0):
     return circuit_of(
-        TEXT.format(edges=edges, claims=claims, settings=settings, sample=sample, label=label)
+        TEXT.format(
+            edges=edges, claims=claims, settings=settings, sample=sample, label=label, drawn=drawn
+        )
     )
 
 
@@ -68,7 +76,7 @@ def ids(circuit):
 def ioi():
     _, circuit, diagnostics = read_file(IOI)
     assert circuit is not None, diagnostics
-    return circuit
+    return replace(circuit, settings=replace(circuit.settings, random_edges=0))
 
 
 # Experiments
@@ -102,6 +110,7 @@ def test_equal_experiments_are_shared():
 def test_order_of_heads_makes_no_other_experiment():
     swapped = TEXT.replace("L0.H1, L0.H10", "L0.H10, L0.H1")
     parts = {"edges": EDGES, "claims": CLAIMS, "settings": "", "sample": 100, "label": ""}
+    parts["drawn"] = 0
     assert ids(circuit_of(swapped.format(**parts)))[:3] == ids(small())[:3]
 
 
@@ -121,7 +130,7 @@ def test_ids_do_not_change_with_bounds_comments_and_labels():
         small(settings="direction denoising"),
         circuit_of(
             TEXT.replace("L0.H1,", "L0.H2,").format(
-                edges=EDGES, claims=CLAIMS, settings="", sample=100, label=""
+                edges=EDGES, claims=CLAIMS, settings="", sample=100, label="", drawn=0
             )
         ),
     ],
@@ -142,12 +151,7 @@ def test_ids_of_ablations_change_with_what_replaces_the_output():
 
 
 def test_ids_are_the_same_in_every_process():
-    script = (
-        "from tests.front_end import ROOT, read_file\n"
-        "from circuitlang.plan import compile_plan\n"
-        "_, circuit, _ = read_file(ROOT / 'circuits' / 'ioi.circuit')\n"
-        "print(*[e.id for e in compile_plan(circuit).experiments])"
-    )
+    script = "from tests.test_plan import ids, ioi\nprint(*ids(ioi()))"
     expected = ids(ioi())
     for seed in ("0", "1", "4242"):
         output = subprocess.run(
@@ -171,6 +175,34 @@ def test_forward_passes_are_counted():
     assert plan.forward_passes == 2 + 7
     faithful = compile_plan(small(claims="faithfulness >= 50%", edges="C ~> logits"))
     assert faithful.forward_passes == 2 + 1 + 2
+
+
+def test_forward_passes_of_paths_and_activations():
+    """One for the base world's inputs, one for each stream that a hop between enters, and the last
+    one unless it ends at the logits. Heads and the MLP of a layer read different streams."""
+    out = Hop((Receiver(Logits()),), ())
+    heads = Hop((Receiver(Head(1, 0), Slot.Q), Receiver(Head(1, 1), Slot.V)), ())
+    mixed = Hop((Receiver(Head(1, 0), Slot.Q), Receiver(MLP(1))), ())
+
+    def passes(*hops):
+        path = PatchPath((Head(0, 0),), hops, Direction.NOISING)
+        return Experiment("", path).forward_passes
+
+    assert [passes(out), passes(heads), passes(mixed)] == [1, 2, 2]
+    assert [passes(heads, out), passes(mixed, out), passes(mixed, heads)] == [2, 3, 4]
+
+    def patched(activation):
+        patch = PatchActivation(activation, 0, None, (), Direction.NOISING)
+        return Experiment("", patch).forward_passes
+
+    assert {a for a in Activation if patched(a) == 3} == {Activation.RESID_MID, Activation.PATTERN}
+    assert patched(Activation.Z) == 2
+
+    def edge(*receivers):
+        patch = PatchEdge((Head(0, 0),), receivers, (), False, Direction.NOISING)
+        return Experiment("", patch).forward_passes
+
+    assert [edge(*mixed.receivers), edge(*mixed.receivers, *out.receivers)] == [3, 3]
 
 
 def test_the_plan_of_the_ioi_circuit():

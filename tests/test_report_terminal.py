@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from circuitlang.evidence import SelfCheck
-from circuitlang.report import Interval, Report, Verdict, render_terminal
+from circuitlang.report import Interval, RandomEdges, Report, Verdict, render_terminal
 from circuitlang.report.numbers import (
     bound_limits,
     format_effect,
@@ -98,6 +98,7 @@ def hostile_report(text: str) -> Report:
         update={"text": text, "reason": text, "definition": text, "also": text, "bound": text}
         | {"place": claim.place.model_copy(update={"file": text}), "experiments": (text,)}
         | {"estimate": claim.estimate.model_copy(update={"strata": strata})}
+        | {"random_edges": RandomEdges(missing=text)}
     )
     fields = ("model", "architecture", "revision", "weights", "weights_sha256", "dtype", "device")
     return changed(

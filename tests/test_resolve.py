@@ -354,10 +354,11 @@ def test_every_setting_can_be_set() -> None:
       resamples 2000
       seed 7
       minimum effect 0.05
+      random edges 100
     """
     circuit = circuit_of(_text(test=test, claims="ablate LATE\n ablate LAST by resample"))
     assert circuit.settings == TestSettings(
-        Ablation.ZERO, False, Direction.DENOISING, 0.01, Correction.NONE, 2000, 7, 0.05
+        Ablation.ZERO, False, Direction.DENOISING, 0.01, Correction.NONE, 2000, 7, 0.05, 100
     )
     assert circuit.edges[0].direction is Direction.DENOISING
     assert circuit.edges[0].bound == Bound(0.05, None, is_default=True)

@@ -11,9 +11,7 @@ from circuitlang.engine.transformer import Activations, Transformer
 from circuitlang.plan import PatchEdge
 from tests.engine_models import bench, gpt2, llama, neox, qwen2
 
-EDGE = PatchEdge(
-    (Head(0, 1),), (Receiver(Head(2, 0), Slot.V),), (), True, Direction.NOISING
-)
+EDGE = PatchEdge((Head(0, 1),), (Receiver(Head(2, 0), Slot.V),), (), True, Direction.NOISING)
 
 
 @pytest.fixture(params=[gpt2, llama, qwen2, neox], ids=lambda f: f.__name__)
@@ -68,9 +66,7 @@ def test_a_freeze_that_does_not_hold(world, monkeypatch):
 
 def test_a_write_at_the_wrong_position(world, monkeypatch):
     def run(sound, tokens, reads, writes):
-        moved = [
-            type(w)(w.site, w.value.roll(1, dims=1), w.mask, w.head) for w in writes
-        ]
+        moved = [type(w)(w.site, w.value.roll(1, dims=1), w.mask, w.head) for w in writes]
         return sound(tokens, reads, moved)
 
     faulty(monkeypatch, run)

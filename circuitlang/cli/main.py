@@ -43,6 +43,14 @@ FileArgument = Annotated[Path, typer.Argument(help="A .circuit file.", show_defa
 FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit files.")]
 
 
+class EngineOption(StrEnum):
+    """Which engine `run` measures with."""
+
+    FAST = "fast"
+    REFERENCE = "reference"
+    BOTH = "both"
+
+
 class DrawingFormat(StrEnum):
     """What `draw` writes."""
 
@@ -128,7 +136,13 @@ def run(
         Path | None, typer.Option("--evidence", help="Also save the measurements.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
+    engine: Annotated[
+        EngineOption, typer.Option(help="fast; reference is slow and judges it; both compares.")
+    ] = EngineOption.FAST,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    memory: Annotated[
+        float, typer.Option(min=0.01, help="GiB that cached runs may hold besides the weights.")
+    ] = 1.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -136,7 +150,9 @@ def run(
     """Run a file's experiments and judge its claims."""
     from circuitlang.cli.running import RunOptions, run_file
 
-    options = RunOptions(json, evidence, device, batch, threads, verbose, quiet)
+    options = RunOptions(
+        json, evidence, device, engine.value, batch, memory, threads, verbose, quiet
+    )
     raise typer.Exit(run_file(Session.open(file), options))
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from circuitlang.circuit import show_positions, to_graph
-from circuitlang.cli.estimate import Estimate, estimate
+from circuitlang.cli.cost_lines import cost_lines, no_estimate
+from circuitlang.cli.estimate import estimate
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
 from circuitlang.plan import (
     AblateNodes,
     Intervention,
+    PatchActivation,
     PatchEdge,
-    Plan,
+    PatchPath,
+    RunCircuitAlone,
     check_design,
     compile_plan,
 )
@@ -27,95 +30,35 @@ def show_plan(
     plan = compile_plan(session.circuit)
     circuit = plan.circuit
     graph = to_graph(circuit)
+    experiments = {experiment.id: experiment for experiment in plan.experiments}
+    own = {name for need in plan.needs for _, name in need.experiments}
+    drawn = len(experiments.keys() - own)
+    also = f" and {drawn:,} random edges" if drawn else ""
     lines = [
-        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(plan.experiments)} experiments, "
+        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(own)} experiments{also}, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
         f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
     ]
     found = estimate(plan, engines, batch, threads)
-    lines += _unknown(plan) if found is None else _costs(plan, found)
-    experiments = {e.id: e for e in plan.experiments}
+    lines += no_estimate(plan) if found is None else cost_lines(plan, found)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, name in need.experiments:
-            lines.append(f"  {name}  {use}: {_in_words(experiments[name].intervention)}")
+            experiment = experiments[name]
+            what = f"{use}: {_in_words(experiment.intervention)}"
+            lines.append(f"  {name}  {what} ({_passes(experiment.forward_passes)})")
+        if need.random_edges:
+            passes = sum(experiments[name].forward_passes for name in need.random_edges)
+            edges = f"{len(need.random_edges):,} random edge{'s' * (len(need.random_edges) != 1)}"
+            lines.append(f"  set against {edges} ({_passes(passes)})")
+        elif need.no_random_edges:
+            lines.append(f"  no random edges: {need.no_random_edges}")
     print_out("\n".join(lines) + "\n")
     return ExitCode.USAGE if has_errors(problems) else ExitCode.PASSED
 
 
-def _unknown(plan: Plan) -> list[str]:
-    """Why nothing can be said about time, and what can be said without it."""
-    model = plan.circuit.model
-    why = (
-        "a GGUF file's sizes are known once it has been run"
-        if model.kind == "gguf"
-        else "its sizes are not known: there is no config.json of a known family on this machine"
-    )
-    passes = f"{plan.forward_passes} forward passes over every prompt with the reference engine"
-    return [f"model {model}; {passes}", f"no estimate of the cost: {why}", ""]
-
-
-def _costs(plan: Plan, found: Estimate) -> list[str]:
-    """The model, a table of operations with a column an engine, and a line on each run."""
-    lengths = sorted({g.length for g in found.batches})
-    tokens = f"{lengths[0]}-{lengths[-1]}" if lengths[1:] else f"{lengths[0]}"
-    batches = f"{len(found.batches)} batch{'es' if found.batches[1:] else ''}"
-    about = "" if found.exact else "about "
-    lines = [
-        f"model {plan.circuit.model}: {_si(found.size.parameters)} parameters, "
-        f"{found.size.shape.layers} layers; {batches} of prompts of {about}{tokens} tokens",
-        "",
-    ]
-    costs = [cost for cost, _ in found.costs]
-    rows = [("", "count", *(f"{cost.engine} engine" for cost in costs))]
-    for kinds in zip(*(cost.kinds for cost in costs), strict=True):
-        spent = (_si(kind.operations) for kind in kinds)
-        rows.append((kinds[0].kind, str(kinds[0].experiments), *spent))
-    rows += [
-        ("clean and corrupt runs", "", *(_si(cost.worlds) for cost in costs)),
-        ("self-checks", "", *(_si(cost.checks) for cost in costs)),
-        ("operations", "", *(_si(cost.operations) for cost in costs)),
-        ("forward passes", "", *(f"{cost.whole.passes:,}" for cost in costs)),
-        ("memory", "", *(_bytes(cost.bytes) for cost in costs)),
-        ("time", "", *("about " + _duration(time) for _, time in found.costs)),
-    ]
-    lines += _table(rows)
-    kind = "float64" if plan.circuit.model.dtype == "float64" else "float32"
-    rate = f"{found.machine.rate / 1e9:,.0f} G operations a second in {kind}"
-    return [*lines, f"  on this processor, which makes {rate}", ""]
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows with the first column to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    shown = []
-    for first, *rest in rows:
-        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        shown.append("  " + "   ".join((first.ljust(widths[0]), *cells)).rstrip())
-    return shown
-
-
-def _si(number: float) -> str:
-    """Three digits and a unit: `134 M`, `12.3 G`."""
-    units = ["", " k", " M", " G", " T", " P"]
-    unit = units.pop(0)
-    while number >= 999.5 and units:
-        number, unit = number / 1000, units.pop(0)
-    digits = 0 if not unit or number >= 99.95 else 1 if number >= 9.995 else 2
-    return f"{number:.{digits}f}{unit}"
-
-
-def _bytes(number: int) -> str:
-    gib = number / (1 << 30)
-    return f"{gib:.1f} GiB" if gib < 10 else f"{gib:.0f} GiB"
-
-
-def _duration(time: float) -> str:
-    """Two digits: more is not known."""
-    if time < 99.5:
-        return f"{float(f'{time:.2g}'):.0f} s"
-    minutes = time / 60
-    return f"{minutes:.0f} min" if minutes < 99.5 else f"{minutes / 60:.1f} h"
+def _passes(number: int) -> str:
+    return f"{number:,} pass{'' if number == 1 else 'es'}"
 
 
 def _in_words(intervention: Intervention) -> str:
@@ -125,10 +68,20 @@ def _in_words(intervention: Intervention) -> str:
             pairs = f"{len(intervention.senders)} senders, {len(intervention.receivers)} receivers"
             place = show_positions(intervention.positions)
             return f"{kind} edge, {intervention.direction} at {place}, {pairs}"
+        case PatchPath():
+            hops = len(intervention.hops)
+            hops_in_words = f"{hops} hop{'s' if hops > 1 else ''}"
+            senders = f"{len(intervention.senders)} senders"
+            return f"path of {hops_in_words}, {intervention.direction}, {senders}"
+        case PatchActivation():
+            head = "" if intervention.head is None else f" of head {intervention.head}"
+            what = f"{intervention.activation}{head} of layer {intervention.layer}"
+            place = show_positions(intervention.positions)
+            return f"activation {what}, {intervention.direction} at {place}"
         case AblateNodes():
             place = show_positions(intervention.positions)
             return f"{intervention.reference} ablation of {len(intervention.components)} at {place}"
-        case _:
+        case RunCircuitAlone():
             mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
             kept = len(intervention.kept)
             return f"{kept} components kept, {mlps}, {intervention.reference} ablation"

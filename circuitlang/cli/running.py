@@ -2,9 +2,10 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuitlang.circuit import expand
@@ -18,6 +19,7 @@ from circuitlang.cli.session import (
     write_text,
 )
 from circuitlang.evidence import Evidence, load_evidence, save_evidence
+from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
 
@@ -31,7 +33,9 @@ class RunOptions:
     json: Path | None
     evidence: Path | None
     device: str
+    engine: str
     batch: int
+    memory: float
     threads: int | None
     verbose: bool
     quiet: bool
@@ -69,7 +73,10 @@ def judge_file(session: Session, path: Path, json: Path | None, verbose: bool) -
     if problems := check_design(session.circuit):
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
-    plan = compile_plan(session.circuit)
+    # Random edges depend on the size that the model turned out to have.
+    made = evidence.provenance
+    shape = ModelShape(made.layers, made.heads, made.kv_heads, made.parallel)
+    plan = compile_plan(replace(session.circuit, shape=shape))
     if problem := _mismatch(plan, evidence):
         fail(f"{path} belongs to another hypothesis: {problem}")
         return ExitCode.USAGE
@@ -96,9 +103,11 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         return "it was measured on other prompts"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
-    missing = [e for e in plan.experiments if e.id not in {**evidence.patched, **evidence.errors}]
+    # Random edges may be missing: they decide nothing, and the report says how many there are.
+    needed = {name for need in plan.needs for _, name in need.experiments}
+    missing = needed - evidence.patched.keys() - evidence.errors.keys()
     if missing and evidence.complete:
-        return f"it has no measurement for {len(missing)} of {len(plan.experiments)} experiments"
+        return f"it has no measurement for {len(missing)} of {len(needed)} experiments"
     return None
 
 
@@ -114,13 +123,23 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
     if has_errors(problems):
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
+    from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure, use_threads
 
     model.check_vocabulary(ids for pair in tokens for ids in (pair.clean, pair.corrupt))
     use_threads(options.threads)
     plan = compile_plan(circuit)
     with _progress(options) as progress:
-        evidence = measure(plan, model, pairs, tokens, batch_size=options.batch, progress=progress)
+        evidence = measure(
+            plan,
+            model,
+            pairs,
+            tokens,
+            engine=EngineName(options.engine),
+            batch_size=options.batch,
+            memory=int(options.memory * (1 << 30)),
+            progress=progress,
+        )
     saved = options.evidence is None or _saved(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
@@ -192,15 +211,24 @@ def _progress(options: RunOptions) -> Iterator[Progress | None]:
         yield _tenths()
 
 
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _tenths() -> Progress:
     from circuitlang.cli.session import print_err
 
-    said = 0
+    said, started = 0, time.monotonic()
 
     def advance(done: int, total: int, what: str) -> None:
         nonlocal said
         if done * 10 // total > said:
             said = done * 10 // total
-            print_err(f"measuring: {said * 10}%\n")
+            left = (time.monotonic() - started) * (total - done) / done
+            rest = f", about {_duration(left)} left" if done < total else ""
+            print_err(f"measuring: {said * 10}%{rest}\n")
 
     return advance

@@ -1,6 +1,6 @@
 """Mean outputs over the corrupt prompts, per position, for mean ablation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from circuitlang.engine.site import Site
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import output_sites
 
+Outputs = Mapping[Site, Tensor]
+"""Every head's and MLP's output in one run, shapes as in :class:`circuitlang.engine.site.Kind`."""
+
 
 class MeanOutputs:
     """Means of every head's and MLP's output over the corrupt prompts of a group.
@@ -18,21 +21,28 @@ class MeanOutputs:
     mean is taken separately at each position (Wang et al. 2022, section 2).
     """
 
-    def __init__(self, model: Transformer, batches: Iterable[Batch], per_template: bool) -> None:
+    def __init__(self, corrupt: Iterable[tuple[Batch, Outputs]], per_template: bool) -> None:
         self.per_template = per_template
         sums: dict[tuple[int, Site], Tensor] = {}
         counts: dict[int, int] = {}
-        for batch in batches:
-            found = model.run(batch.corrupt, output_sites(model))
-            for row, template in enumerate(batch.templates):
-                group = self._group(template)
-                counts[group] = counts.get(group, 0) + 1
-                for site, value in found.sites.items():
-                    total = sums.get((group, site))
+        for batch, outputs in corrupt:
+            groups = [self._group(template) for template in batch.templates]
+            for group in dict.fromkeys(groups):
+                rows = [row for row, own in enumerate(groups) if own == group]
+                counts[group] = counts.get(group, 0) + len(rows)
+                for site, value in outputs.items():
                     # Summed in float64: a mean of many prompts must not depend on their order.
-                    new = value[row].double()
+                    new = value[rows].double().sum(dim=0)
+                    total = sums.get((group, site))
                     sums[group, site] = new if total is None else total + new
         self._means = {key: total / counts[key[0]] for key, total in sums.items()}
+
+    @classmethod
+    def of(cls, model: Transformer, batches: Iterable[Batch], per_template: bool) -> "MeanOutputs":
+        """Run a model over the corrupt prompts and take the means."""
+        sites = output_sites(model)
+        runs = ((batch, model.run(batch.corrupt, sites).sites) for batch in batches)
+        return cls(runs, per_template)
 
     def _group(self, template: int) -> int:
         return template if self.per_template else 0

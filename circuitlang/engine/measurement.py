@@ -2,48 +2,43 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
 
-from circuitlang.circuit import Ablation, Head, PromptPair, Receiver, Slot
+from circuitlang.circuit import Ablation, PromptPair
 from circuitlang.engine.batch import Batch, batches
+from circuitlang.engine.choice import BothEngines, EngineName, choose_engine
 from circuitlang.engine.errors import HookError, RunError
+from circuitlang.engine.fast import FastEngine
+from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.means import MeanOutputs
-from circuitlang.engine.reference import ReferenceEngine, Worlds
-from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
+from circuitlang.engine.notes import notes
+from circuitlang.engine.record import Record
+from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.self_checks import all_fired, engines_agree, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
-from circuitlang.models import ModelShape
-from circuitlang.plan import AblateNodes, Experiment, PatchEdge, Plan, RunCircuitAlone
+from circuitlang.plan import (
+    AblateNodes,
+    Experiment,
+    Intervention,
+    PatchEdge,
+    Plan,
+    RunCircuitAlone,
+)
 
 DEFAULT_BATCH = 32
+DEFAULT_MEMORY = 1 << 30
+"""Bytes of cached runs: with the rest of a run's needs this stays well under 2 GiB."""
+
 _CHECKED_PROMPTS = 4
+_SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
+"""Experiments measured together: a few at first, so that claims complete early, then more."""
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and what is being done."""
-
-
-@dataclass
-class _Record:
-    """Values per prompt, filled batch by batch; NaN until measured."""
-
-    count: int
-    values: dict[str, list[float]] = field(default_factory=dict)
-    answered: list[bool] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
-
-    def put(self, name: str, rows: Sequence[int], values: Tensor) -> None:
-        column = self.values.setdefault(name, [math.nan] * self.count)
-        for row, value in zip(rows, values.tolist(), strict=True):
-            column[row] = value
-
-    def column(self, name: str) -> tuple[float | None, ...]:
-        values = self.values.get(name, [math.nan] * self.count)
-        return tuple(value if math.isfinite(value) else None for value in values)
 
 
 def measure(
@@ -52,17 +47,23 @@ def measure(
     pairs: Sequence[PromptPair],
     tokens: Sequence[TokenizedPair],
     *,
+    engine: EngineName = EngineName.FAST,
     batch_size: int = DEFAULT_BATCH,
+    memory: int = DEFAULT_MEMORY,
     progress: Progress | None = None,
 ) -> Evidence:
-    """Run every experiment of a plan with the reference engine.
+    """Run every experiment of a plan.
 
     Args:
         plan: what to measure.
         model: a loaded transformer.
         pairs: prompt pairs in text, in the order of ``tokens``.
         tokens: the same pairs in tokens; see :func:`circuitlang.engine.tokens.tokenize`.
+        engine: which engine measures; the fast one falls back to the reference engine, with a
+            note, on a model that it does not know.
         batch_size: most prompts in one forward pass.
+        memory: bytes that cached runs may hold besides the weights; with less, prompts are worked
+            through in blocks.
         progress: told of every step.
 
     A keyboard interrupt ends the run early and keeps what was measured: ``complete`` is false then.
@@ -79,13 +80,13 @@ def measure(
             f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
         )
     before = transformer.fingerprint()
-    record = _Record(len(tokens), answered=[False] * len(tokens))
-    checks: tuple[SelfCheck, ...] = ()
-    complete, size = True, batch_size
+    record = Record(len(tokens))
+    run, complete, size = None, True, batch_size
     while True:
         try:
             run = _Run(plan, model, tuple(batches(tokens, size, transformer.device)), progress)
-            checks = run.all_batches(record)
+            run.start(engine)
+            run.all(record, memory)
         except KeyboardInterrupt:
             complete = False
         except (MemoryError, RuntimeError) as error:
@@ -97,8 +98,11 @@ def measure(
             continue
         break
     after = transformer.fingerprint()
+    own_checks, own_notes = (run.checks, run.notes) if run else ([], [])
+    if size < batch_size:
+        own_notes.append(f"Memory ran out with {batch_size} prompts at a time; {size} fitted")
     checks = (
-        *checks,
+        *own_checks,
         all_fired(transformer),
         unchanged(before, after, transformer.attached_hooks()),
     )
@@ -112,8 +116,8 @@ def measure(
         patched={e.id: record.column(e.id) for e in plan.experiments if e.id in record.values},
         errors=record.errors,
         self_checks=checks,
-        notes=notes(plan, model),
-        provenance=_provenance(model, size, time.perf_counter() - started),
+        notes=(*notes(plan, model), *own_notes),
+        provenance=_provenance(model, run, size, time.perf_counter() - started),
         complete=complete,
     )
 
@@ -125,7 +129,7 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 class _Run:
-    """One pass over the batches with a fixed batch size."""
+    """All experiments on all prompts with a fixed batch size."""
 
     def __init__(
         self,
@@ -134,110 +138,160 @@ class _Run:
         batches: tuple[Batch, ...],
         progress: Progress | None,
     ) -> None:
-        self.plan, self.model, self.batches = plan, model, batches
+        self.plan, self.transformer, self.batches = plan, model.transformer, batches
         self.progress = progress
+        self.engine: Engine = ReferenceEngine(self.transformer)
+        self.checks: list[SelfCheck] = []
+        self.notes: list[str] = []
         self.done = 0
-        self.total = len(batches) * (len(plan.experiments) + 1) + 1
+        self.total = len(batches) * (len(plan.experiments) + 1)
 
-    def _step(self, what: str) -> None:
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total, what)
+    def start(self, name: EngineName) -> None:
+        """Choose the engine."""
+        self.engine, reasons = choose_engine(name, self.transformer, self._few())
+        self.notes += reasons
 
-    def all_batches(self, record: _Record) -> tuple[SelfCheck, ...]:
-        transformer = self.model.transformer
-        means = self._means()
-        engine = ReferenceEngine(transformer, means)
-        checks: tuple[SelfCheck, ...] = ()
-        for number, batch in enumerate(self.batches):
-            worlds = engine.worlds(batch)
-            record.put("clean", batch.rows, batch.metric(worlds.clean.logits))
-            record.put("corrupt", batch.rows, batch.metric(worlds.corrupt.logits))
-            for row, hit in zip(batch.rows, batch.answered(worlds.clean.logits), strict=True):
-                record.answered[row] = bool(hit)
-            if number == 0:
-                checks = self._self_checks(engine, batch, worlds)
-                if not all(check.passed for check in checks):
-                    return checks  # no number of this model means anything
-            self._step("clean and corrupt runs")
-            for experiment in self.plan.experiments:
-                self._one(engine, experiment, worlds, record)
-        return checks
+    def all(self, record: Record, memory: int) -> None:
+        """Measure everything, claims' own experiments first, in blocks of prompts that fit."""
+        self._step("clean and corrupt runs", 0)
+        needs_means = self._per_template()
+        first = self.engine.worlds(self.batches[0])
+        blocks = _blocks(self.batches, first, memory)
+        if needs_means is not None and len(blocks) > 1:
+            self.engine.means = MeanOutputs.of(self.transformer, self.batches, needs_means)
+        for block in blocks:
+            worlds = [self._worlds(b, first if b is self.batches[0] else None) for b in block]
+            if needs_means is not None and len(blocks) == 1:
+                runs = ((world.batch, world.corrupt.outputs) for world in worlds)
+                self.engine.means = MeanOutputs(runs, needs_means)
+            if block is blocks[0]:
+                self._self_checks(worlds[0])
+                if not all(check.passed for check in self.checks):
+                    return  # no number of this model means anything
+            for world in worlds:
+                self._undisturbed(world, record)
+            for group in _groups(self.plan.experiments):
+                for world in worlds:
+                    self._measure(group, world, record)
+        if isinstance(self.engine, BothEngines):
+            self._compare(self.engine, first)
 
-    def _means(self) -> MeanOutputs | None:
-        per_template = {
+    def _worlds(self, batch: Batch, made: AnyWorlds | None) -> AnyWorlds:
+        worlds: AnyWorlds = self.engine.worlds(batch) if made is None else made
+        self._step("clean and corrupt runs", 1)
+        return worlds
+
+    def _undisturbed(self, worlds: AnyWorlds, record: Record) -> None:
+        batch = worlds.batch
+        record.put("clean", batch.rows, batch.metric(worlds.clean.logits))
+        record.put("corrupt", batch.rows, batch.metric(worlds.corrupt.logits))
+        for row, hit in zip(batch.rows, batch.answered(worlds.clean.logits), strict=True):
+            record.answered[row] = bool(hit)
+
+    def _per_template(self) -> bool | None:
+        """Whether means are taken within templates; None when no experiment needs means."""
+        found = {
             e.intervention.per_template
             for e in self.plan.experiments
             if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
             and e.intervention.reference is Ablation.MEAN
         }
-        self._step("means over the corrupt prompts")
-        if not per_template:
-            return None
-        return MeanOutputs(self.model.transformer, self.batches, per_template.pop())
+        return found.pop() if found else None
 
-    def _self_checks(
-        self, engine: ReferenceEngine, batch: Batch, worlds: Worlds
-    ) -> tuple[SelfCheck, ...]:
-        few = next(iter(batches(batch.pairs[:_CHECKED_PROMPTS], _CHECKED_PROMPTS,
-                                self.model.transformer.device)))  # fmt: skip
+    def _few(self) -> Batch:
+        first = self.batches[0]
+        device = self.transformer.device
+        return next(iter(batches(first.pairs[:_CHECKED_PROMPTS], _CHECKED_PROMPTS, device)))
+
+    def _self_checks(self, worlds: AnyWorlds) -> None:
+        reference = ReferenceEngine(self.transformer, self.engine.means)
+        few = reference.worlds(self._few())
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
-        return self_checks(engine, engine.worlds(few), edge, worlds.clean.logits)
+        self.checks += self_checks(reference, few, edge, worlds.clean.logits)
+        if not isinstance(self.engine, FastEngine):
+            return
+        sample = _sample(self.plan.experiments)
+        if sample and all(check.passed for check in self.checks):
+            exact = reference.answers(sample, few)
+            fast = self.engine.answers(sample, self.engine.worlds(few.batch))
+            gap = float((fast - exact).abs().nan_to_num(nan=math.inf).max())
+            where = f"{len(few.batch.pairs)} prompts"
+            self.checks.append(
+                engines_agree(self.transformer, gap, len(sample), few.clean.logits, where)
+            )
 
-    def _one(
-        self, engine: ReferenceEngine, experiment: Experiment, worlds: Worlds, record: _Record
+    def _compare(self, engine: BothEngines, worlds: AnyWorlds) -> None:
+        """The gap over everything that was measured twice."""
+        compared = engine.compared // len(self.batches)
+        logits = worlds.clean.logits
+        self.checks.append(
+            engines_agree(self.transformer, engine.gap, compared, logits, "all prompts")
+        )
+
+    def _measure(
+        self, experiments: Sequence[Experiment], worlds: AnyWorlds, record: Record
     ) -> None:
+        """A group of experiments on one batch; one by one if the group fails, to name the cause."""
+        batch = worlds.batch
         try:
-            logits = engine.logits(experiment.intervention, worlds)
-            record.put(experiment.id, worlds.batch.rows, worlds.batch.metric(logits))
-        except HookError as error:
-            record.errors[experiment.id] = f"while patching: {error}"
-        except (RuntimeError, ValueError, IndexError) as error:
+            answers = self.engine.answers([e.intervention for e in experiments], worlds)
+        except (HookError, RuntimeError, ValueError, IndexError) as error:
             if _out_of_memory(error):
                 raise
-            reason = " ".join(str(error).split())[:200]
-            record.errors[experiment.id] = f"while patching: {type(error).__name__}: {reason}"
-        self._step("experiments")
+            if len(experiments) > 1:
+                for experiment in experiments:
+                    self._measure([experiment], worlds, record)
+                return
+            record.errors[experiments[0].id] = f"while patching: {_reason(error)}"
+        else:
+            for experiment, values in zip(experiments, batch.metric_of(answers), strict=True):
+                record.put(experiment.id, batch.rows, values)
+        self._step("experiments", len(experiments))
+
+    def _step(self, what: str, steps: int) -> None:
+        self.done += steps
+        if self.progress is not None:
+            self.progress(self.done, self.total, what)
 
 
-def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
-    """What a reader must know about how the experiments were defined for this model."""
-    return (*_precision_note(model), *_group_note(plan, model))
+def _blocks(batches: Sequence[Batch], worlds: AnyWorlds, memory: int) -> list[tuple[Batch, ...]]:
+    """Batches whose runs fit into memory together; ``worlds`` are the first batch's."""
+    per_token = worlds.bytes / worlds.batch.clean.numel()
+    blocks: list[list[Batch]] = []
+    left = 0.0
+    for batch in batches:
+        size = per_token * batch.clean.numel()
+        if not blocks or size > left:
+            blocks.append([])
+            left = memory
+        blocks[-1].append(batch)
+        left -= size
+    return [tuple(block) for block in blocks]
 
 
-def _precision_note(model: LoadedModel) -> tuple[str, ...]:
-    dtype = str(model.transformer.dtype).removeprefix("torch.")
-    if dtype in ("float32", "float64"):
-        return ()
-    return (
-        f"The weights are in {dtype}: rounding alone can move the metric by as much as the "
-        "self-checks show, and small effects mean nothing; use float32 for a verdict that matters",
-    )
+def _groups(experiments: Sequence[Experiment]) -> Iterator[Sequence[Experiment]]:
+    """Experiments that are measured together, so that an interrupted run has whole claims."""
+    start, size = 0, _SMALLEST_GROUP
+    while start < len(experiments):
+        yield experiments[start : start + size]
+        start, size = start + size, min(2 * size, _LARGEST_GROUP)
 
 
-def _group_note(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
-    shape = model.transformer.shape
-    if shape.kv_heads == shape.heads:
-        return ()
-    edges = (e.intervention for e in plan.experiments)
-    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
-    groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))
-    if not groups:
-        return ()
-    return (
-        "Grouped-query attention shares keys and values between heads, so a K or V edge enters the "
-        f"whole group: {', '.join(groups)}",
-    )
+def _sample(experiments: Sequence[Experiment]) -> list[Intervention]:
+    """A few experiments of every kind, spread over the plan."""
+    kinds: dict[tuple[type, bool], list[Intervention]] = {}
+    for experiment in experiments:
+        each = experiment.intervention
+        through = isinstance(each, PatchEdge) and each.through_mlps
+        kinds.setdefault((type(each), through), []).append(each)
+    return [each for some in kinds.values() for each in some[:: max(1, len(some) // 2)][:2]]
 
 
-def _group(receiver: Receiver, shape: ModelShape) -> str:
-    """`L17.H3-H5` for a K or V receiver; nothing for others."""
-    head = receiver.component
-    if receiver.slot not in (Slot.K, Slot.V) or not isinstance(head, Head):
-        return ""
-    group = shape.group_of(head.head)
-    return f"L{head.layer}.H{group[0]}-H{group[-1]}"
+def _reason(error: Exception) -> str:
+    if isinstance(error, HookError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
@@ -251,7 +305,9 @@ def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
     )
 
 
-def _provenance(model: LoadedModel, batch_size: int, seconds: float) -> Provenance:
+def _provenance(
+    model: LoadedModel, run: "_Run | None", batch_size: int, seconds: float
+) -> Provenance:
     transformer = model.transformer
     return Provenance(
         model=model.name,
@@ -259,13 +315,14 @@ def _provenance(model: LoadedModel, batch_size: int, seconds: float) -> Provenan
         layers=transformer.shape.layers,
         heads=transformer.shape.heads,
         kv_heads=transformer.shape.kv_heads,
+        parallel=transformer.shape.parallel,
         revision=model.revision,
         weights=model.weights,
         weights_sha256=model.weights_sha256,
         dtype=str(transformer.dtype).removeprefix("torch."),
         device=str(transformer.device),
         threads=torch.get_num_threads(),
-        engine=ReferenceEngine.name,
+        engine=run.engine.name if run else ReferenceEngine.name,
         batch_size=batch_size,
         forward_passes=transformer.passes,
         seconds=round(seconds, 3),

@@ -12,29 +12,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import (
-    MLP,
-    Ablation,
-    Component,
-    Direction,
-    Head,
-    Logits,
-    Receiver,
-    can_feed,
-)
+from circuitlang.circuit import MLP, Ablation, Component, Direction, Head, Logits, can_feed
 from circuitlang.engine.batch import Batch
+from circuitlang.engine.entrance import enter, in_order, input_site
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.transformer import Transformer
-from circuitlang.engine.world import World, final_site, output_site, run_world, written_by
+from circuitlang.engine.whole_path import path_logits
+from circuitlang.engine.world import World, output_site, run_world, written_by
 from circuitlang.plan import (
     AblateNodes,
+    Activation,
     Intervention,
     PatchActivation,
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
 )
+
+_KIND_OF_ACTIVATION = {activation: Kind[activation.name] for activation in Activation}
+_OF_HEADS = (Activation.Z, Activation.Q, Activation.K, Activation.V, Activation.PATTERN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +41,11 @@ class Worlds:
     batch: Batch
     clean: World
     corrupt: World
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        return self.clean.bytes + self.corrupt.bytes
 
 
 class ReferenceEngine:
@@ -76,18 +78,47 @@ class ReferenceEngine:
                 return self._ablate(intervention, worlds)
             case RunCircuitAlone():
                 return self._circuit_alone(intervention, worlds)
-            case PatchPath() | PatchActivation():
-                raise NotImplementedError
+            case PatchPath():
+                base, source = _base_and_source(intervention.direction, worlds)
+                return path_logits(self.model, intervention, base, source, worlds.batch)
+            case PatchActivation():
+                return self._activation(intervention, worlds)
 
     def answers(self, interventions: Sequence[Intervention], worlds: Worlds) -> Tensor:
         """Logits of the answers alone, ``[experiment, prompt, 2]``."""
         ids = worlds.batch.answers
         return torch.stack([self.logits(i, worlds).gather(1, ids) for i in interventions])
 
-    def _base_and_source(self, edge: PatchEdge, worlds: Worlds) -> tuple[World, World]:
-        if edge.direction is Direction.NOISING:
-            return worlds.clean, worlds.corrupt
-        return worlds.corrupt, worlds.clean
+    def attention(self, layer: int, world: World) -> Tensor:
+        """A layer's attention pattern in a world, ``[prompt, head, query, key]``."""
+        site = Site(Kind.PATTERN, layer)
+        return self.model.run(world.tokens, (site,))[site]
+
+    def _activation(self, patch: PatchActivation, worlds: Worlds) -> Tensor:
+        """Activation patching: the source world's value, put into the base world.
+
+        What cannot be written is put in where it acts, which nothing else has changed: the stream
+        between attention and MLP by the attention's write, a pattern by its head's output.
+        """
+        base, source = _base_and_source(patch.direction, worlds)
+        site, head = Site(_KIND_OF_ACTIVATION[patch.activation], patch.layer), patch.head
+        if head is not None and patch.activation not in _OF_HEADS:
+            raise ValueError(f"{patch.activation} belongs to no single head")
+        value = self.model.run(source.tokens, (site,))[site]
+        match site.kind:
+            case Kind.RESID_MID:
+                below = Site(Kind.RESID_PRE, patch.layer)
+                value = value - self.model.run(base.tokens, (below,))[below]
+                site = Site(Kind.ATTN_OUT, patch.layer)
+            case Kind.PATTERN:
+                values = Site(Kind.V, patch.layer)
+                value = self.model.attend(value, self.model.run(base.tokens, (values,))[values])
+                site = Site(Kind.Z, patch.layer)
+            case Kind.K | Kind.V if head is not None:
+                head = self.model.shared_head(head)
+        value = value if head is None else value[:, :, head]
+        write = Write(site, value, worlds.batch.mask(patch.positions), head)
+        return self.model.run(base.tokens, (), [write]).logits
 
     def _direct_edge(self, edge: PatchEdge, worlds: Worlds) -> Tensor:
         """Direct edges (ACDC, auto-circuit): in_r + sum over s of (out_s(source) - out_s(current)).
@@ -95,12 +126,13 @@ class ReferenceEngine:
         Receivers are entered in the order in which they compute, so that ``current`` has every
         earlier receiver's change in it.
         """
-        base, source = self._base_and_source(edge, worlds)
+        base, source = _base_and_source(edge.direction, worlds)
         mask = worlds.batch.mask(edge.positions)
         writes: list[Write] = []
         for receivers in in_order(edge.receivers):
-            site = self._input_site(receivers[0])
-            senders = [s for s in edge.senders if self._feeds(s, receivers[0])]
+            site = input_site(self.model, receivers[0])
+            parallel = self.model.shape.parallel
+            senders = [s for s in edge.senders if can_feed(s, receivers[0], parallel=parallel)]
             reads = (site, *(output_site(sender) for sender in senders))
             current = self.model.run(base.tokens, reads, writes)
             change = torch.zeros_like(current[site])
@@ -110,7 +142,7 @@ class ReferenceEngine:
             residual = torch.where(mask[..., None], current[site] + change, current[site])
             if isinstance(receivers[0].component, Logits):
                 return self.model.read_out(residual)
-            writes += [self._enter(receiver, residual, mask) for receiver in receivers]
+            writes += [enter(self.model, receiver, residual, mask) for receiver in receivers]
         return self.model.run(base.tokens, (), writes).logits
 
     def _path_through_mlps(self, edge: PatchEdge, worlds: Worlds) -> Tensor:
@@ -120,45 +152,23 @@ class ReferenceEngine:
         MLPs recomputed; the receivers' inputs are recorded. D: base world with only those inputs
         replaced, at the same positions. For logits, D is C.
         """
-        base, source = self._base_and_source(edge, worlds)
+        base, source = _base_and_source(edge.direction, worlds)
         mask = worlds.batch.mask(edge.positions)
         frozen = self.frozen_heads(base)
         sent = [_rewrite(s, source.activations[output_site(s)], mask) for s in edge.senders]
         into_logits = any(isinstance(r.component, Logits) for r in edge.receivers)
-        sites = () if into_logits else {self._input_site(r): None for r in edge.receivers}
+        sites = () if into_logits else {input_site(self.model, r): None for r in edge.receivers}
         inputs = self.model.run(base.tokens, tuple(sites), (*frozen, *sent))
         if into_logits:
             return inputs.logits
-        writes = [self._enter(r, inputs[self._input_site(r)], mask) for r in edge.receivers]
+        entered = [(r, inputs[input_site(self.model, r)]) for r in edge.receivers]
+        writes = [enter(self.model, receiver, residual, mask) for receiver, residual in entered]
         return self.model.run(base.tokens, (), writes).logits
 
     def frozen_heads(self, base: World) -> list[Write]:
         """Writes that hold every head at its output in a world."""
         layers = range(self.model.shape.layers)
         return [Write(Site(Kind.Z, layer), base.z(layer)) for layer in layers]
-
-    def _enter(self, receiver: Receiver, residual: Tensor, mask: Tensor) -> Write:
-        """The write that gives a receiver a new input (before its norm) at the masked positions."""
-        component = receiver.component
-        if isinstance(component, MLP):
-            value = self.model.mlp(component.layer, residual)
-            return Write(Site(Kind.MLP_OUT, component.layer), value, mask)
-        if not isinstance(component, Head) or receiver.slot is None:
-            raise TypeError(f"{receiver} is not entered by a write")
-        slots = self.model.project(component.layer, receiver.slot, residual)
-        # Under grouped-query attention a K or V slot belongs to the group of query heads.
-        index = component.head * slots.shape[2] // self.model.shape.heads
-        site = self.model.slot_site(component.layer, receiver.slot)
-        return Write(site, slots[:, :, index], mask, index)
-
-    def _input_site(self, receiver: Receiver) -> Site:
-        component = receiver.component
-        if isinstance(component, Logits):
-            return final_site(self.model)
-        return self.model.input_site(component.layer, mlp=isinstance(component, MLP))
-
-    def _feeds(self, sender: Component, receiver: Receiver) -> bool:
-        return can_feed(sender, receiver, parallel=self.model.shape.parallel)
 
     def _ablate(self, ablation: AblateNodes, worlds: Worlds) -> Tensor:
         mask = worlds.batch.mask(ablation.positions)
@@ -210,11 +220,8 @@ def _rewrite(component: Component, values: Tensor, mask: Tensor) -> Write:
     return Write(site, values[:, :, component.head], mask, component.head)
 
 
-def in_order(receivers: Sequence[Receiver]) -> list[list[Receiver]]:
-    """Receivers grouped by the residual stream they read, in the order in which they compute."""
-    groups: dict[tuple[float, int], list[Receiver]] = {}
-    for receiver in receivers:
-        component = receiver.component
-        layer = float("inf") if isinstance(component, Logits) else float(component.layer)
-        groups.setdefault((layer, int(isinstance(component, MLP))), []).append(receiver)
-    return [groups[key] for key in sorted(groups)]
+def _base_and_source(direction: Direction, worlds: Worlds) -> tuple[World, World]:
+    """The world that runs, and the world that what is patched in comes from."""
+    if direction is Direction.NOISING:
+        return worlds.clean, worlds.corrupt
+    return worlds.corrupt, worlds.clean

@@ -34,9 +34,9 @@ def self_checks(
     ``[prompt, vocab]`` of a whole batch that begins with the same prompts.
     """
     whole = worlds.clean.logits if batched is None else batched
-    logits = _tolerance(engine.model, worlds.clean.logits)
+    logits = tolerance(engine.model, worlds.clean.logits)
     final = worlds.clean.activations[final_site(engine.model)]
-    stream = _tolerance(engine.model, final)
+    stream = tolerance(engine.model, final)
     probe = edge or _any_edge(engine)
     laws: tuple[tuple[str, str, float, Callable[[], float], str], ...] = (
         (
@@ -99,6 +99,22 @@ def self_checks(
     return tuple(_check(name, unit, tol, law, detail) for name, unit, tol, law, detail in laws)
 
 
+def engines_agree(
+    model: Transformer, gap: float, compared: int, logits: Tensor, where: str
+) -> SelfCheck:
+    """The two engines share no code past the hooks, so a fault in one of them shows here.
+
+    ``gap`` is the largest difference of an answer's logit over ``compared`` experiments.
+    """
+    return _check(
+        "fast engine and reference engine agree",
+        "logits",
+        tolerance(model, logits),
+        lambda: gap,
+        f"{compared} experiments on {where}",
+    )
+
+
 def unchanged(before: float, after: float, hooks: int) -> SelfCheck:
     """The model is the same before and after, and no hook was left on it."""
     value = abs(after - before)
@@ -126,23 +142,21 @@ def all_fired(model: Transformer) -> SelfCheck:
     )
 
 
-def _check(
-    name: str, unit: str, tolerance: float, law: Callable[[], float], detail: str
-) -> SelfCheck:
+def _check(name: str, unit: str, limit: float, law: Callable[[], float], detail: str) -> SelfCheck:
     value = law()
     finite = math.isfinite(value)
     return SelfCheck(
         name=name,
-        passed=finite and value <= tolerance,
+        passed=finite and value <= limit,
         value=value if finite else None,
-        tolerance=tolerance,
+        tolerance=limit,
         unit=unit,
         detail=detail,
     )
 
 
-def _tolerance(model: Transformer, like: Tensor) -> float:
-    """Float noise scales with the size of what is compared."""
+def tolerance(model: Transformer, like: Tensor) -> float:
+    """The largest gap that float noise explains; it scales with the size of what is compared."""
     return _RELATIVE[model.dtype] * max(1.0, float(like.abs().max()))
 
 

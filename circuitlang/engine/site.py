@@ -9,7 +9,8 @@ from torch import Tensor
 class Kind(StrEnum):
     """Named after TransformerLens's hook points; shapes in ``[prompt, pos, ...]``.
 
-    Q, K, V and Z have ``[head, d_head]`` (K and V: key/value heads), the others ``[d_model]``.
+    Q, K, V and Z have ``[head, d_head]`` (K and V: key/value heads), the others ``[d_model]``;
+    PATTERN alone is ``[prompt, head, query, key]``. PATTERN and RESID_MID can only be read.
     """
 
     RESID_PRE = "hook_resid_pre"
@@ -19,6 +20,7 @@ class Kind(StrEnum):
     K = "attn.hook_k"
     V = "attn.hook_v"
     Z = "attn.hook_z"
+    PATTERN = "attn.hook_pattern"
     ATTN_OUT = "hook_attn_out"
     MLP_OUT = "hook_mlp_out"
 

@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 
 from circuitlang.circuit import Slot
-from circuitlang.engine.errors import HookError
+from circuitlang.engine.errors import HookError, ModelError
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.models import ModelShape
+
+_READ_ONLY = (Kind.RESID_MID, Kind.PATTERN)
+"""A write would be lost in part or whole: the hook of RESID_MID is the input of the MLP's norm,
+past which the stream keeps its old value, and where attention is the original model's (GPT-J,
+GPT-Neo) the pattern is shown after its use."""
 
 _KIND_OF_SLOT = {Slot.Q: Kind.Q, Slot.K: Kind.K, Slot.V: Kind.V}
 
@@ -29,6 +34,12 @@ class Activations:
 
     def __getitem__(self, site: Site) -> Tensor:
         return self.sites[site]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        tensors = (*self.sites.values(), self.logits)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 class Transformer:
@@ -83,9 +94,12 @@ class Transformer:
         A read sees what later parts of the model see: a written value where one was written.
 
         Raises:
-            HookError: a site does not exist, a hook did not fire exactly once, or a value does not
-                fit its site.
+            HookError: a site does not exist or can only be read, a hook did not fire exactly once,
+                or a value does not fit its site.
         """
+        for write in writes:
+            if write.site.kind in _READ_ONLY:
+                raise HookError(f"{write.site.hook_name} can be read but not written")
         written = {write.site: [w for w in writes if w.site == write.site] for write in writes}
         found: dict[Site, Tensor] = {}
         fired: Counter[Site] = Counter()
@@ -139,17 +153,37 @@ class Transformer:
         """The activation that a head's slot computes from its input."""
         return Site(_KIND_OF_SLOT[slot], layer)
 
+    def shared_head(self, head: int) -> int:
+        """The key/value head that a query head reads; itself without grouped-query attention."""
+        return head * self.shape.kv_heads // self.shape.heads
+
     @torch.no_grad()
     def project(self, layer: int, slot: Slot, residual: Tensor) -> Tensor:
         """Norm and Q, K or V projection of a residual stream ``[prompt, pos, d_model]``.
 
         Returns ``[prompt, pos, head, d_head]``; for K and V ``head`` counts key/value heads.
+
+        Raises:
+            ModelError: the model has no norm before attention (OLMo 2), so edges into heads are not
+                defined.
         """
         block = self.bridge.blocks[layer]
+        if "ln1" not in block._modules:
+            raise ModelError("this model has no norm before attention: its edges are not defined")
         linear = {Slot.Q: block.attn.q, Slot.K: block.attn.k, Slot.V: block.attn.v}[slot]
         flat = linear(block.ln1(residual))
         heads = self.shape.heads if slot is Slot.Q else self.shape.kv_heads
         return flat.reshape(*flat.shape[:2], heads, -1)
+
+    def attend(self, pattern: Tensor, values: Tensor) -> Tensor:
+        """Head outputs ``[prompt, query, head, d_head]`` of an attention pattern.
+
+        ``pattern`` is ``[prompt, head, query, key]``, ``values`` ``[prompt, key, head, d_head]`` of
+        the key/value heads.
+        """
+        shared = self.shape.heads // self.shape.kv_heads
+        own = values.repeat_interleave(shared, dim=2)
+        return torch.einsum("phqk,pkhd->pqhd", pattern.to(own.dtype), own)
 
     @torch.no_grad()
     def mlp(self, layer: int, residual: Tensor) -> Tensor:

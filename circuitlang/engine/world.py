@@ -1,5 +1,6 @@
 """An undisturbed forward pass with everything that experiments start from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,6 +21,16 @@ class World:
     def logits(self) -> Tensor:
         """Logits at END, ``[prompt, vocab]``."""
         return self.activations.logits
+
+    @property
+    def outputs(self) -> Mapping[Site, Tensor]:
+        """Every head's and MLP's output."""
+        return self.activations.sites
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        return self.activations.bytes
 
     def z(self, layer: int) -> Tensor:
         """Head outputs before the output projection, ``[prompt, pos, head, d_head]``."""

@@ -4,13 +4,17 @@ from circuitlang.evidence.frozen import Frozen
 
 
 class Provenance(Frozen):
-    """The model as it was loaded, the machine's relevant facts, and the library versions."""
+    """The model as it was loaded, the machine's relevant facts, and the library versions.
+
+    ``parallel`` is that of `ModelShape`; evidence from before it was kept has False.
+    """
 
     model: str
     architecture: str
     layers: int
     heads: int
     kv_heads: int
+    parallel: bool = False
     revision: str | None
     weights: str
     weights_sha256: str | None

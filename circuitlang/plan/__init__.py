@@ -14,11 +14,13 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     experiment_id,
 )
+from circuitlang.plan.null import Draw, draw_random_edges, heads_of
 from circuitlang.plan.plan import Experiment, Need, Plan, Use
 
 __all__ = [
     "AblateNodes",
     "Activation",
+    "Draw",
     "Experiment",
     "Hop",
     "Intervention",
@@ -32,5 +34,7 @@ __all__ = [
     "Use",
     "check_design",
     "compile_plan",
+    "draw_random_edges",
     "experiment_id",
+    "heads_of",
 ]

@@ -1,11 +1,14 @@
 """Compiling claims into experiments: one function a kind of claim."""
 
+from dataclasses import replace
+
 from circuitlang.circuit import (
     AblationClaim,
     Circuit,
     Claim,
     EdgeClaim,
     FaithfulnessClaim,
+    Head,
 )
 from circuitlang.plan.intervention import (
     AblateNodes,
@@ -15,21 +18,45 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     experiment_id,
 )
+from circuitlang.plan.null import Draw, draw_random_edges, heads_of
 from circuitlang.plan.plan import Experiment, Need, Plan, Use
 
 
 def compile_plan(circuit: Circuit) -> Plan:
-    """Every experiment that the circuit's claims need, equal ones once."""
+    """Every experiment that the circuit's claims need, equal ones once.
+
+    Random edges are drawn once the model's size is known, and come last: what a claim says is
+    measured before what it is compared with.
+    """
     experiments: dict[str, Experiment] = {}
-    needs = []
+
+    def add(intervention: Intervention) -> str:
+        name = experiment_id(intervention)
+        experiments.setdefault(name, Experiment(name, intervention))
+        return name
+
+    needs = [
+        Need(index, tuple((use, add(made)) for use, made in _interventions(claim, circuit)))
+        for index, claim in enumerate(circuit.all_claims)
+    ]
+    circuit_heads = heads_of(circuit)
     for index, claim in enumerate(circuit.all_claims):
-        uses = []
-        for use, intervention in _interventions(claim, circuit):
-            name = experiment_id(intervention)
-            experiments.setdefault(name, Experiment(name, intervention))
-            uses.append((use, name))
-        needs.append(Need(index, tuple(uses)))
+        draw = _random_edges(claim, circuit_heads, circuit)
+        names = tuple(add(edge) for edge in draw.edges)
+        needs[index] = replace(needs[index], random_edges=names, no_random_edges=draw.missing)
     return Plan(circuit, tuple(experiments.values()), tuple(needs))
+
+
+def _random_edges(claim: Claim, circuit_heads: frozenset[Head], circuit: Circuit) -> Draw:
+    """Only an edge that must be there can be told from random ones by a large effect."""
+    settings = circuit.settings
+    if not isinstance(claim, EdgeClaim) or claim.absent or not settings.random_edges:
+        return Draw()
+    if circuit.shape is None:
+        return Draw(missing="they are drawn once the model is loaded and its size known")
+    return draw_random_edges(
+        _patch(claim), circuit_heads, circuit.shape, settings.random_edges, settings.seed
+    )
 
 
 def _interventions(claim: Claim, circuit: Circuit) -> tuple[tuple[Use, Intervention], ...]:

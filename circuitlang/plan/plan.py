@@ -1,11 +1,20 @@
 """A plan: every experiment once, and which claim needs which."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from circuitlang.circuit import Circuit
+from circuitlang.circuit import Circuit, Logits, Receiver
 from circuitlang.plan.content import content_id
-from circuitlang.plan.intervention import Intervention, PatchEdge
+from circuitlang.plan.intervention import (
+    AblateNodes,
+    Activation,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
 
 
 class Use(StrEnum):
@@ -26,21 +35,46 @@ class Experiment:
     @property
     def forward_passes(self) -> int:
         """Forward passes that the reference engine makes, the two worlds themselves not counted."""
-        intervention = self.intervention
-        if not isinstance(intervention, PatchEdge):
-            return 1
-        layers = {getattr(r.component, "layer", None) for r in intervention.receivers}
-        if intervention.through_mlps:
-            return 1 if layers == {None} else 2
-        return len(layers) + 1 if layers != {None} else 1
+        match self.intervention:
+            case PatchEdge(receivers=receivers, through_mlps=True):
+                return 1 + _recomputed(receivers)
+            case PatchEdge(receivers=receivers):
+                return _streams(receivers) + _recomputed(receivers)
+            case PatchPath(hops=hops):
+                between = sum(_streams(hop.receivers) for hop in hops[:-1])
+                # All inputs of the base world are read in one pass.
+                return 1 + between + sum(_recomputed(hop.receivers) for hop in hops[-1:])
+            case PatchActivation(activation=Activation.RESID_MID | Activation.PATTERN):
+                # Put in through another activation, for which the base world is read, too.
+                return 3
+            case PatchActivation():
+                return 2
+            case AblateNodes() | RunCircuitAlone():
+                return 1
+
+
+def _streams(receivers: Sequence[Receiver]) -> int:
+    """How many residual streams are read: heads and MLP of a layer have one each."""
+    return len({(type(r.component), getattr(r.component, "layer", None)) for r in receivers})
+
+
+def _recomputed(receivers: Sequence[Receiver]) -> int:
+    """The pass after the receivers were entered; logits are read out without one."""
+    return int(not any(isinstance(r.component, Logits) for r in receivers))
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Experiments of one claim, by what they are used for."""
+    """Experiments of one claim, by what they are used for.
+
+    ``random_edges`` are the experiments that an edge's effect is set against, and
+    ``no_random_edges`` says why an edge that should have some has none.
+    """
 
     claim: int
     experiments: tuple[tuple[Use, str], ...]
+    random_edges: tuple[str, ...] = ()
+    no_random_edges: str = ""
 
     def of(self, use: Use) -> str:
         """Id of the experiment for a use.
@@ -53,7 +87,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be measured for a circuit; ``needs`` stands in the order of ``all_claims``."""
+    """What will be measured for a circuit; ``needs`` stands in the order of ``all_claims``.
+
+    The claims' own experiments come before their random edges.
+    """
 
     circuit: Circuit
     experiments: tuple[Experiment, ...]

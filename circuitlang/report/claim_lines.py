@@ -2,7 +2,14 @@
 
 from circuitlang.report.numbers import format_effect, format_interval, format_p
 from circuitlang.report.page import INDENT, Page
-from circuitlang.report.report import ClaimReport, Estimate, Report, Stratum, Verdict
+from circuitlang.report.report import (
+    ClaimReport,
+    Estimate,
+    RandomEdges,
+    Report,
+    Stratum,
+    Verdict,
+)
 from circuitlang.report.scale import ASCII, CELLS, UNICODE, Scale
 
 STYLES = {
@@ -99,10 +106,28 @@ def _below(claim: ClaimReport, page: Page, report: Report, *, verbose: bool) -> 
     bound = f"  bound {claim.bound}" if claim.bound else ""
     also = f"  {claim.also}" if claim.also else ""
     page.line((f"{place}{bound}{also}", "dim"), indent=_DETAIL)
+    if claim.random_edges is not None:
+        words = _among_random_edges(claim.random_edges, report.settings.significance)
+        page.line((words, "dim"), indent=_DETAIL)
     if claim.reason and (verbose or claim.verdict is not Verdict.PASS):
         page.line(claim.reason, indent=_DETAIL)
     if verbose:
         page.fields(_details(claim, report), indent=_DETAIL)
+
+
+def _among_random_edges(found: RandomEdges, significance: float) -> str:
+    """The comparison in a line, with the smallest p-value where even that would say little."""
+    if found.missing:
+        return f"no random edges: {found.missing}"
+    if found.rank is None:
+        return f"none of {found.drawn:,} random edges was measured"
+    below, smallest = found.measured + 1 - found.rank, 1 / (found.measured + 1)
+    words = f"beats {below:,} of {found.measured:,} random edges, p {format_p(found.p)}"
+    if smallest > significance:
+        words += f" (smallest possible {format_p(smallest)})"
+    if found.measured < found.drawn:
+        words += f"; {found.measured:,} of {found.drawn:,} measured"
+    return words
 
 
 def _details(claim: ClaimReport, report: Report) -> list[tuple[str, str]]:
@@ -120,8 +145,21 @@ def _details(claim: ClaimReport, report: Report) -> list[tuple[str, str]]:
         level = f", against the level {claim.level:.2g}" if claim.level is not None else ""
         pair = f"pass {format_p(claim.p_pass)}, fail {format_p(claim.p_fail)}"
         rows.append(("p-values", pair + level))
+    if claim.random_edges is not None and effect is not None:
+        rows.append(("rank", _rank(claim.random_edges, effect, report)))
     rows.append(("experiments", ", ".join(claim.experiments)))
     return rows
+
+
+def _rank(found: RandomEdges, estimate: Estimate, report: Report) -> str:
+    """Empty where there is nothing to say beyond the line that every report has."""
+    if found.rank is None or found.largest is None or found.median is None:
+        return ""
+    largest = format_effect(found.largest, estimate.unit)
+    median = format_effect(found.median, estimate.unit)
+    every = ", all that there are" if found.drawn < report.settings.random_edges else ""
+    rank = f"{found.rank:,} of {found.measured + 1:,} by {found.compared}"
+    return f"{rank}; random edges: largest {largest}, median {median}{every}"
 
 
 def _stratum(stratum: Stratum, effect: Estimate) -> str:

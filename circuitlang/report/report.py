@@ -59,13 +59,36 @@ class Estimate(Frozen):
     strata: tuple[Stratum, ...]
 
 
+class RandomEdges(Frozen):
+    """An edge's effect among those of random edges that are like it but for the heads that send.
+
+    ``drawn`` were asked of the model and ``measured`` gave a value; ``missing`` tells why none
+    could be drawn. ``compared`` says what makes an effect large: the bound asks for positive
+    effects, for negative ones, or for neither. ``rank`` counts from 1, the largest of measured + 1,
+    and the claim's own effect comes last among equals; p = rank / (measured + 1). ``largest`` is
+    the random effect that is the largest so, with its sign; ``median`` is the median of the random
+    effects, or of their absolute values when these are compared. Both are in the estimate's unit.
+    Nothing here takes part in the verdict.
+    """
+
+    drawn: int = 0
+    measured: int = 0
+    compared: Literal["effect", "-effect", "|effect|"] = "effect"
+    rank: int | None = None
+    p: float | None = None
+    largest: float | None = None
+    median: float | None = None
+    missing: str = ""
+
+
 class ClaimReport(Frozen):
     """One claim with its verdict.
 
     ``kind`` is edge, absence, ablate or faithfulness. ``bound`` is shown as it was judged.
     ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
     ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
-    are set for edges, so that a drawing can find its line.
+    are set for edges, so that a drawing can find its line. ``random_edges`` is None where there was
+    nothing to compare: for other claims, without an estimate, and under `random edges 0`.
     """
 
     text: str
@@ -83,6 +106,7 @@ class ClaimReport(Frozen):
     receivers: tuple[str, ...] = ()
     definition: str = ""
     also: str = ""
+    random_edges: RandomEdges | None = None
 
 
 class Baseline(Frozen):
@@ -104,7 +128,7 @@ class Baseline(Frozen):
 
 
 class Settings(Frozen):
-    """What was asked for, defaults included, in words."""
+    """What was asked for, defaults included, in words; reports from before random edges have 0."""
 
     ablation: str
     direction: str
@@ -114,6 +138,7 @@ class Settings(Frozen):
     resamples: int
     seed: int
     minimum_effect: float
+    random_edges: int = 0
     interval_method: str
 
 

@@ -15,6 +15,7 @@ from circuitlang.verdict.bootstrap import Resampler
 from circuitlang.verdict.decision import Level, holm_levels, plain_levels
 from circuitlang.verdict.distinct import distinct_prompts
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
+from circuitlang.verdict.random_edges import among_random_edges
 from circuitlang.verdict.sampling import Tested, sample_effects
 from circuitlang.verdict.wording import claim_report, error_report
 
@@ -37,7 +38,9 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     reports = tuple(
         error_report(claim, need, result, source)
         if isinstance(result, str)
-        else claim_report(claim, need, result, level, circuit, templates, source)
+        else claim_report(claim, need, result, level, circuit, templates, source).model_copy(
+            update={"random_edges": among_random_edges(claim, need, result.effect, evidence)}
+        )
         for claim, need, result, level in zip(
             circuit.all_claims, plan.needs, results, levels, strict=True
         )
@@ -144,5 +147,6 @@ def _settings(circuit: Circuit) -> Settings:
         resamples=settings.resamples,
         seed=settings.seed,
         minimum_effect=settings.minimum_effect,
+        random_edges=settings.random_edges,
         interval_method=INTERVAL_METHOD,
     )

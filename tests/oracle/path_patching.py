@@ -241,15 +241,21 @@ def _put(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(mask[..., None], new, old)
 
 
+def _precedes(sender: Node, receiver: Node) -> bool:
+    """Whether ``sender`` writes before ``receiver`` reads."""
+    if receiver.kind == "logits" or sender.layer < receiver.layer:
+        return True
+    in_layer = sender.kind == "head" and receiver.kind == "mlp"
+    return sender.layer == receiver.layer and in_layer
+
+
 def _check(net: Net, sender: Node, receiver: Node) -> None:
     """Raise unless ``sender`` writes before ``receiver`` reads."""
     if receiver.kind not in ("q", "k", "v", "mlp", "logits"):
         raise ValueError(f"not a reader: {receiver}")
     if sender not in net.writers():
         raise ValueError(f"not a writer: {sender}")
-    late = sender.layer > receiver.layer or (
-        sender.layer == receiver.layer and not (sender.kind == "head" and receiver.kind == "mlp"))
-    if receiver.kind != "logits" and late:
+    if not _precedes(sender, receiver):
         raise ValueError(f"{sender} does not come before {receiver}")
 
 
@@ -338,6 +344,44 @@ def nested(net: Net, base: Tensor, source: Tensor, start: Node,
             break
         sender = receiver if receiver.kind == "mlp" else receiver._replace(kind="head")
         change = after.writes[sender] - clean[sender]
+    return after.logits
+
+
+def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node],
+                  hops: Sequence[tuple[Sequence[Node], Tensor]]) -> Tensor:
+    """Logits of ``base`` [P, S, V] with a path of several starts, and several readers a hop.
+
+    ``hops`` are (readers, mask) pairs. In a hop before the last every reader of the model gets the
+    input of the undisturbed run and the hop's own readers the change on top, so that no reader sees
+    another one's change. In the last hop its readers' inputs are put into ``base`` at the mask, and
+    everything else recomputes.
+    """
+    inputs: dict[Node, Tensor] = {}
+
+    def keep(node: Node, x: Tensor, _writes: Mapping[Node, Tensor]) -> Tensor:
+        inputs[node] = x
+        return x
+
+    clean, new = run(net, base, keep).writes, run(net, source).writes
+    changes = {start: new[start] - clean[start] for start in starts}
+    for number, (readers, mask) in enumerate(hops, 1):
+        targets, last = {net.reader(reader): reader for reader in readers}, number == len(hops)
+
+        def on_read(node: Node, x: Tensor, _writes: Mapping[Node, Tensor],
+                    targets: Mapping[Node, Node] = targets, mask: Tensor = mask,
+                    changes: Mapping[Node, Tensor] = changes, last: bool = last) -> Tensor:
+            if node not in targets:
+                return x if last else inputs[node]
+            new = inputs[node]
+            for sender, change in changes.items():
+                if _precedes(sender, node):
+                    new = new + change
+            return _put(mask, new, x if last else inputs[node])
+
+        after = run(net, base, on_read)
+        carriers = {r if r.kind in ("mlp", "logits") else r._replace(kind="head") for r in readers}
+        if not last:
+            changes = {node: after.writes[node] - clean[node] for node in carriers}
     return after.logits
 
 

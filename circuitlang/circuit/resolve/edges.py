@@ -15,7 +15,7 @@ from circuitlang.circuit.component import (
     parse_component,
 )
 from circuitlang.circuit.position import AT_END, Position, show_positions
-from circuitlang.circuit.resolve.limits import MAX_CLAIMS, MAX_PAIRS
+from circuitlang.circuit.resolve.limits import MAX_CLAIMS, MAX_PAIRS, MAX_RANDOM_ENDS
 from circuitlang.circuit.resolve.nodes import component_of
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
@@ -38,11 +38,19 @@ def resolve_edges(section: syntax.Section | None, scope: Scope) -> tuple[EdgeCla
     if not isinstance(section, syntax.EdgesSection):
         return ()
     found: list[EdgeClaim] = []
+    ends = 0  # of the edges that are set against random ones
     for line in section.lines:
-        found += _edge(line, scope)
+        edges = _edge(line, scope)
+        found += edges
         if len(found) > MAX_CLAIMS:
             message = f"with this line there are more than {MAX_CLAIMS:,} edges, `each` written out"
             scope.error("CL228", line.span, message, "test a part of them in a file of its own")
+            return ()
+        ends += sum(len(e.senders) + len(e.receivers) for e in edges if not e.absent)
+        if ends * scope.settings.random_edges > MAX_RANDOM_ENDS:
+            message = f"with this line random edges have more than {MAX_RANDOM_ENDS:,} ends"
+            hint = f"under `test`, ask for `random edges {MAX_RANDOM_ENDS // ends}` or fewer"
+            scope.error("CL228", line.span, message, hint)
             return ()
     return tuple(found)
 

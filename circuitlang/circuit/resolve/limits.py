@@ -12,3 +12,7 @@ MAX_PAIRS = 500_000
 """Pairs of a sender and a receiver, over all edges."""
 MAX_CLAIMS = 25_000
 """Edges and claims, `each` written out."""
+MAX_RANDOM_EDGES = 10_000
+"""Random edges that one edge is set against."""
+MAX_RANDOM_ENDS = 1_000_000
+"""Senders and receivers of random edges, over all edges: what takes a minute to draw and hold."""

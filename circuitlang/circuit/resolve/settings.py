@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from circuitlang.circuit.resolve.limits import MAX_RANDOM_EDGES
 from circuitlang.circuit.resolve.quantities import choice, level, whole_number
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
@@ -42,6 +43,9 @@ def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> Te
         case "seed":
             seed = whole_number(line.quantities[0], 0, 2**32 - 1, "`seed`", scope)
             return replace(settings, seed=seed or 0)
+        case "random edges":
+            count = whole_number(line.quantities[0], 0, MAX_RANDOM_EDGES, "`random edges`", scope)
+            return settings if count is None else replace(settings, random_edges=count)
         case _:
             value = level(line.quantities[0], 0.0, 1.0, "the minimum effect", scope)
             return replace(settings, minimum_effect=value or settings.minimum_effect)

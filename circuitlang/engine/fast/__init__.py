@@ -2,5 +2,6 @@
 
 from circuitlang.engine.fast.anatomy import UnknownArchitectureError
 from circuitlang.engine.fast.engine import FastEngine
+from circuitlang.engine.fast.worlds import FastWorlds
 
-__all__ = ["FastEngine", "UnknownArchitectureError"]
+__all__ = ["FastEngine", "FastWorlds", "UnknownArchitectureError"]

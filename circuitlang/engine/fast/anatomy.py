@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from circuitlang.circuit import Slot
@@ -195,9 +195,7 @@ def _block(model: Transformer, block: Any) -> Block:  # noqa: ANN401 - the bridg
     biases = [p.bias for p in parts if p.bias is not None]
     if len(biases) not in (0, 3):
         raise UnknownArchitectureError("biases on some of Q, K and V only")
-    qkv = Linear(
-        torch.cat([part.weight for part in parts]), torch.cat(biases) if biases else None
-    )
+    qkv = Linear(torch.cat([part.weight for part in parts]), torch.cat(biases) if biases else None)
     d_head = parts[0].weight.shape[0] // shape.heads
     return Block(
         attention_norm=_norm(block.ln1),
@@ -244,8 +242,7 @@ def _window(inner: Any) -> int | None:  # noqa: ANN401
     if type(inner).__name__.startswith("GPTNeoSelf") or hasattr(inner, "attention"):
         inner = getattr(inner, "attention", inner)
         local = getattr(inner, "attention_type", "global") == "local" or (
-            inner.layer_id is not None
-            and inner.config.attention_layers[inner.layer_id] == "local"
+            inner.layer_id is not None and inner.config.attention_layers[inner.layer_id] == "local"
         )
         return int(inner.config.window_size) if local else None
     window = getattr(inner, "sliding_window", None)
@@ -256,7 +253,7 @@ def _window(inner: Any) -> int | None:  # noqa: ANN401
 
 def _head_norm(inner: Any, name: str) -> Function | None:  # noqa: ANN401
     module = getattr(inner, name, None)
-    return None if module is None else _norm_of(module)
+    return None if module is None else _norm(module)
 
 
 def _norm(bridged: Any) -> Function:  # noqa: ANN401
@@ -302,7 +299,7 @@ def _fused(act: Any) -> Function:  # noqa: ANN401
     """An activation as one kernel where torch has it; GPT-2's own takes four times as long."""
     if type(act).__name__ in ("NewGELUActivation", "FastGELUActivation", "GELUTanh"):
         return partial(F.gelu, approximate="tanh")
-    return act  # type: ignore[no-any-return]
+    return act
 
 
 def _rotary(model: Transformer) -> Callable[[int], Rotary] | None:

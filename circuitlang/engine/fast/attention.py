@@ -1,7 +1,7 @@
-"""Causal attention of the last positions of a prompt, over keys and values that mostly lie ready."""
+"""Causal attention of a prompt's last positions, over keys and values that mostly lie ready."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -57,7 +57,7 @@ def attend(
 def pattern(q: Tensor, k: Tensor, scale: float, window: int | None) -> Tensor:
     """Attention patterns ``[prompt, head, query, key]`` of whole prompts.
 
-    ``q`` is ``[prompt, pos, head, d_head]``, ``k`` ``[prompt, pos, kv_head, d_head]``, both rotated.
+    ``q`` is ``[prompt, pos, head, d_head]`` and ``k`` ``[prompt, pos, kv_head, d_head]``, rotated.
     """
     length = q.shape[1]
     keys = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)

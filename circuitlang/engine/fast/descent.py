@@ -29,6 +29,7 @@ class Descent:
         final = self.base.final
         shape = (len(jobs), len(final), self.base.length - self.start, final.shape[-1])
         self.stream = final.new_empty(shape)
+        self.late: list[tuple[Carried, Tensor, Tensor]] = []
 
     def run(self) -> Tensor:
         """The final residual stream at END, ``[job, prompt, d_model]``."""
@@ -60,9 +61,7 @@ class Descent:
             if job.added is not None:
                 columns, value = job.added
                 prompts = torch.arange(len(columns), device=columns.device)[:, None]
-                self.stream[row, prompts, columns - self.start] = (
-                    stream[prompts, columns] + value
-                )
+                self.stream[row, prompts, columns - self.start] = stream[prompts, columns] + value
 
     def _layer(self, layer: int, *, last: bool) -> None:
         block = self.anatomy.blocks[layer]
@@ -73,6 +72,7 @@ class Descent:
         if block.mlp is not None and not serial and active:
             moved = self._mlp(block, layer, active, last=last)
         write = self._attention(block, layer, active, last=last) if active else None
+        self._carry_late()  # in parallel blocks neither part reads what the other writes
         stream = self.stream[:, :, -1:] if last else self.stream
         if write is not None:
             stream[:active] += write
@@ -87,6 +87,7 @@ class Descent:
             stop = self._count(layer, Phase.MIDDLE)
             if stop:
                 stream[:stop] += self._mlp(block, layer, stop, last=last)
+                self._carry_late()
 
     def _mlp(self, block: Block, layer: int, count: int, *, last: bool) -> Tensor:
         """MLP outputs of the first jobs, with their edits."""
@@ -105,7 +106,7 @@ class Descent:
             if job.carried is not None:
                 for sender, source in job.carried.late.get(layer, ()):
                     if not isinstance(sender, Head):
-                        self._carry(job.carried, source, out[row])
+                        self.late.append((job.carried, source, out[row]))
         return out
 
     def _attention(self, block: Block, layer: int, active: int, *, last: bool) -> Tensor:
@@ -142,7 +143,7 @@ class Descent:
                 for sender, source in job.carried.late.get(layer, ()):
                     if isinstance(sender, Head):
                         own = block.head_write(sender.head, z[row, :, :, sender.head])
-                        self._carry(job.carried, source, own)
+                        self.late.append((job.carried, source, own))
         return block.out(z.flatten(-2))
 
     def _join(self, block: Block, layer: int, begin: int, stop: int, stream: Tensor) -> None:
@@ -171,7 +172,7 @@ class Descent:
         edits: Sequence[tuple[SlotEdit, list[tuple[int, SlotEdit]]]],
         queries: int,
     ) -> Tensor:
-        """One head's output in jobs that are the base but for its slots, ``[row, prompt, pos, d]``."""
+        """A head's output where only its slots differ from the base, ``[row, prompt, pos, d]``."""
         index = {row: i for i, row in enumerate(rows)}
         values = {}
         for slot in Slot:
@@ -231,12 +232,14 @@ class Descent:
         prompts = torch.arange(len(carried.columns), device=carried.columns.device)[:, None]
         return self.stream[row, prompts, carried.columns - self.start] + carried.change
 
-    def _carry(self, carried: Carried, source: Tensor, own: Tensor) -> None:
-        """Add a late sender's change; ``own`` ``[prompt, last pos, d_model]`` is its own write."""
-        prompts = torch.arange(len(carried.columns), device=carried.columns.device)[:, None]
-        place = carried.columns - (self.end + 1 - own.shape[1])
-        change = source[prompts, carried.columns] - own[prompts, place.clamp(min=0)]
-        carried.change += torch.where(place[..., None] >= 0, change, 0.0)
+    def _carry_late(self) -> None:
+        """Add what late senders write in the source minus their own, ``[prompt, last pos, d]``."""
+        for carried, source, own in self.late:
+            prompts = torch.arange(len(carried.columns), device=carried.columns.device)[:, None]
+            place = carried.columns - (self.end + 1 - own.shape[1])
+            change = source[prompts, carried.columns] - own[prompts, place.clamp(min=0)]
+            carried.change += torch.where(place[..., None] >= 0, change, 0.0)
+        self.late.clear()
 
     def _put(self, values: Tensor, rows: list[int], columns: Tensor, new: Tensor) -> None:
         """Write ``new`` ``[row, prompt, position, d]`` into the last tokens of ``values``."""

@@ -1,4 +1,4 @@
-"""The fast engine: the same experiments as the reference engine's, exactly, with less arithmetic."""
+"""The fast engine: the reference engine's experiments, exactly, with less arithmetic."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.fast.anatomy import Anatomy, read_anatomy
-from circuitlang.engine.fast.assembly import Assembly
-from circuitlang.engine.fast.changes import received
+from circuitlang.engine.fast.assembly import assemble
 from circuitlang.engine.fast.descent import Descent
-from circuitlang.engine.fast.jobs import chunks
+from circuitlang.engine.fast.jobs import Job, Phase, chunks
+from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.transformer import Transformer
 from circuitlang.plan import Intervention
 
 DEFAULT_TOKENS = 2048
-"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough to stay in cache."""
+"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough for the cache."""
 
 _TOGETHER = 512
 """Experiments whose edits are held in memory at a time."""
@@ -51,6 +51,22 @@ class FastEngine:
             batch, clean, FastWorld(self.model, self.anatomy, batch.corrupt, base=False)
         )
 
+    def deviation(self, batch: Batch) -> tuple[float, Tensor]:
+        """How far this engine's own whole pass is from the model's, and the model's logits.
+
+        The largest difference of any logit at END, over the clean and the corrupt prompts.
+        """
+        worst, logits = 0.0, []
+        for tokens in (batch.clean, batch.corrupt):
+            world = FastWorld(self.model, self.anatomy, tokens, base=True)
+            whole = Job(0, world, 0, (0, Phase.BEFORE))
+            with torch.no_grad():
+                own = self.anatomy.read_out(Descent([whole], self.anatomy).run()[0])
+            gap = float((own - world.logits).abs().nan_to_num(nan=float("inf")).max())
+            worst = max(worst, gap)
+            logits.append(world.logits)
+        return worst, torch.cat(logits)
+
     def logits(self, intervention: Intervention, worlds: FastWorlds) -> Tensor:
         """Logits at END of the patched world, ``[prompt, vocab]``."""
         return self.anatomy.read_out(self._final([intervention], worlds)[0])
@@ -67,18 +83,8 @@ class FastEngine:
     @torch.no_grad()
     def _final(self, interventions: Sequence[Intervention], worlds: FastWorlds) -> Tensor:
         """Final residual streams at END, ``[experiment, prompt, d_model]``."""
-        assembly = Assembly(worlds, self.anatomy, self.means)
-        wanted: dict = {}
-        for intervention in interventions:
-            want = assembly.wanted(intervention)
-            if want is not None:
-                receivers = wanted.setdefault(want[0], {})
-                receivers.update(dict.fromkeys(want[1]))
-        values = received(
-            {sent: tuple(receivers) for sent, receivers in wanted.items()},
-            worlds, self.anatomy, self.tokens,
-        )  # fmt: skip
-        jobs = [assembly.job(i, each, values) for i, each in enumerate(interventions)]
+        setting = Setting(worlds, self.anatomy, self.means)
+        jobs = assemble(setting, interventions, self.tokens)
         final = worlds.clean.final.new_empty(
             (len(jobs), len(worlds.clean.tokens), worlds.clean.final.shape[-1])
         )

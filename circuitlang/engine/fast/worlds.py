@@ -1,5 +1,6 @@
 """The clean and the corrupt run of a batch, with what experiments start from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,15 +25,18 @@ class FastWorld:
     needs every residual stream and slot as well, and gets them by a second pass when asked.
     """
 
-    def __init__(
-        self, model: Transformer, anatomy: Anatomy, tokens: Tensor, *, base: bool
-    ) -> None:
+    def __init__(self, model: Transformer, anatomy: Anatomy, tokens: Tensor, *, base: bool) -> None:
         self.model, self.anatomy, self.tokens = model, anatomy, tokens
         length = tokens.shape[1]
         self.rotary: Rotary | None = anatomy.rotary(length) if anatomy.rotary else None
         sites = (*output_sites(model), final_site(model))
         self._run = model.run(tokens, (*sites, *_base_sites(model)) if base else sites)
         self._base = self._run if base else None
+
+    @property
+    def layers(self) -> int:
+        """Of the model."""
+        return len(self.anatomy.blocks)
 
     @property
     def length(self) -> int:
@@ -43,6 +47,17 @@ class FastWorld:
     def logits(self) -> Tensor:
         """Logits at END, ``[prompt, vocab]``."""
         return self._run.logits
+
+    @property
+    def outputs(self) -> Mapping[Site, Tensor]:
+        """Every head's and MLP's output."""
+        return {site: self._run[site] for site in output_sites(self.model)}
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds, or will once every slot was asked for."""
+        turned = sum(self.slot(0, slot).numel() for slot in (Slot.Q, Slot.K)) if self._base else 0
+        return self._run.bytes + turned * self._run.logits.element_size() * self.layers
 
     def z(self, layer: int) -> Tensor:
         """Head outputs before the output projection, ``[prompt, pos, head, d_head]``."""
@@ -59,7 +74,7 @@ class FastWorld:
 
     def pre(self, layer: int) -> Tensor:
         """The residual stream before a layer; after the last one for ``layer`` = all layers."""
-        if layer == len(self.anatomy.blocks):
+        if layer == self.layers:
             return self.final
         return self._all[Site(Kind.RESID_PRE, layer)]
 
@@ -73,7 +88,8 @@ class FastWorld:
 
     def turned(self, layer: int, slot: Slot) -> Tensor:
         """What attention itself works with: normed and rotated where the model does that."""
-        if slot is Slot.V:
+        block = self.anatomy.blocks[layer]
+        if slot is Slot.V or (self.rotary is None and block.query_norm is None):
             return self.slot(layer, slot)
         found = self._turned.get((layer, slot))
         if found is None:
@@ -122,6 +138,11 @@ class FastWorlds:
     corrupt: FastWorld
     _columns: dict[tuple[Position, ...], Tensor] = field(default_factory=dict)
     _writes: dict[tuple[Component, tuple[Position, ...]], Tensor] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        return self.clean.bytes + self.corrupt.bytes
 
     def base_and_source(self, direction: Direction) -> tuple[FastWorld, FastWorld]:
         """The world that an experiment changes, and the one that the change comes from."""

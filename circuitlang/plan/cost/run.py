@@ -1,5 +1,6 @@
 """What a whole run costs under an engine: worlds, self-checks and experiments on every batch."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -90,16 +91,20 @@ def run_cost(
 ) -> RunCost:
     """The cost of a run over some batches."""
     worlds = _worlds(plan, size, batches, engine)
-    kinds, stacked, whole = {}, Work(), worlds
+    kinds: dict[str, KindCost] = {}
+    stacked, whole = Work(), worlds
     for experiment in plan.experiments:
         kind = kind_of(experiment.intervention)
         kinds[kind] = KindCost(kind, kinds[kind].experiments + 1 if kind in kinds else 1, 0)
     spent = dict.fromkeys(kinds, 0)
-    for geometry in batches:
+    for geometry, times in Counter(batches).items():
+        once: dict[str, int] = {}
         if engine is EngineCost.FAST:
-            stacked += _stacked(plan.experiments, size, geometry, spent)
+            stacked += _stacked(plan.experiments, size, geometry, once) * times
         else:
-            whole += _whole(plan.experiments, size, geometry, spent)
+            whole += _whole(plan.experiments, size, geometry, once) * times
+        for kind, own in once.items():
+            spent[kind] += own * times
     checks = check_passes(plan, size, batches[0])
     if engine is EngineCost.FAST:
         checks += _comparison(plan, size, few_of(batches[0]))
@@ -148,9 +153,9 @@ def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: En
     means = any(map(_uses_means, plan.experiments))
     means = means and held * sum(g.tokens for g in batches) > WORLDS_MEMORY
     total = Work()
-    for geometry in batches:
+    for geometry, times in Counter(batches).items():
         bases = len(_bases(plan.experiments, size, geometry)) if fast else 0
-        total += _pass(size, geometry) * (2 + bases + means)
+        total += _pass(size, geometry) * (2 + bases + means) * times
     return total
 
 

@@ -1,0 +1,111 @@
+"""Which engine measures: the fast one where it knows the model, the reference engine elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from torch import Tensor
+
+from circuitlang.engine.batch import Batch
+from circuitlang.engine.fast import FastEngine, FastWorlds, UnknownArchitectureError
+from circuitlang.engine.interface import Engine
+from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.reference import ReferenceEngine, Worlds
+from circuitlang.engine.self_checks import tolerance
+from circuitlang.engine.transformer import Transformer
+from circuitlang.engine.world import World
+from circuitlang.plan import Intervention
+
+
+class EngineName(StrEnum):
+    """What a user may ask for."""
+
+    FAST = "fast"
+    REFERENCE = "reference"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BothWorlds:
+    """The same batch run by either engine."""
+
+    fast: FastWorlds
+    reference: Worlds
+
+    @property
+    def batch(self) -> Batch:
+        """The prompt pairs."""
+        return self.reference.batch
+
+    @property
+    def clean(self) -> World:
+        """The run over the clean prompts."""
+        return self.reference.clean
+
+    @property
+    def corrupt(self) -> World:
+        """The run over the corrupt prompts."""
+        return self.reference.corrupt
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they hold."""
+        return self.fast.bytes + self.reference.bytes
+
+
+class BothEngines:
+    """Measures everything twice; the reference engine's numbers count, the gap is kept."""
+
+    name = "both"
+
+    def __init__(self, fast: FastEngine, reference: ReferenceEngine) -> None:
+        self.fast, self.reference = fast, reference
+        self.gap = 0.0
+        self.compared = 0
+
+    @property
+    def means(self) -> MeanOutputs | None:
+        """Of the corrupt prompts."""
+        return self.reference.means
+
+    @means.setter
+    def means(self, means: MeanOutputs | None) -> None:
+        self.fast.means = self.reference.means = means
+
+    def worlds(self, batch: Batch) -> BothWorlds:
+        """The runs of either engine."""
+        return BothWorlds(self.fast.worlds(batch), self.reference.worlds(batch))
+
+    def answers(self, interventions: Sequence[Intervention], worlds: BothWorlds) -> Tensor:
+        """The reference engine's numbers, ``[experiment, prompt, 2]``."""
+        exact = self.reference.answers(interventions, worlds.reference)
+        fast = self.fast.answers(interventions, worlds.fast)
+        gap = float((fast - exact).abs().nan_to_num(nan=float("inf")).max())
+        self.gap = max(self.gap, gap)
+        self.compared += len(interventions)
+        return exact
+
+
+def choose_engine(
+    name: EngineName, model: Transformer, batch: Batch
+) -> tuple[Engine, tuple[str, ...]]:
+    """The engine to measure with, and notes on why it is not the one asked for.
+
+    The fast engine's blocks are its own code, so they are first held against the bridge's logits
+    on a few prompts, ``batch``.
+    """
+    reference = ReferenceEngine(model)
+    if name is EngineName.REFERENCE:
+        return reference, ()
+    try:
+        fast = FastEngine(model)
+    except UnknownArchitectureError as error:
+        return reference, (_fallback(f"it does not know {error}"),)
+    gap, logits = fast.deviation(batch)
+    if not gap <= tolerance(model, logits):
+        return reference, (_fallback(f"its logits differ from the model's by {gap:.2g}"),)
+    return (BothEngines(fast, reference) if name is EngineName.BOTH else fast), ()
+
+
+def _fallback(reason: str) -> str:
+    return f"The reference engine measured, not the fast one: {reason}"

@@ -1,0 +1,144 @@
+"""Replaced activations and outputs as jobs: activation patching, ablations, a circuit alone."""
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import MLP, Ablation, Component, Head, Slot
+from circuitlang.engine.fast.jobs import Job, Phase, Rewrite, SlotEdit
+from circuitlang.engine.fast.setting import Setting
+from circuitlang.engine.fast.worlds import FastWorld, at
+from circuitlang.engine.world import output_site
+from circuitlang.plan import AblateNodes, Activation, PatchActivation, RunCircuitAlone
+
+
+def activation_job(setting: Setting, index: int, patch: PatchActivation) -> Job:
+    """Activation patching: one site of the base takes the source's value."""
+    base, source = setting.worlds.base_and_source(patch.direction)
+    job = setting.nothing(index, base)
+    columns = setting.worlds.columns(patch.positions)
+    mask = setting.worlds.batch.mask(patch.positions)
+    layer, block = patch.layer, setting.anatomy.blocks[patch.layer]
+    job.start = int(columns.min())
+    heads = range(block.heads) if patch.head is None else (patch.head,)
+    match patch.activation:
+        case Activation.Q | Activation.K | Activation.V:
+            slot = Slot(patch.activation.upper())
+            value = source.slot(layer, slot)
+            for own in dict.fromkeys(block.head_of(slot, head) for head in heads):
+                edit = SlotEdit(slot, own, columns, at(value[:, :, own], columns))
+                job.slots.setdefault(layer, []).append(edit)
+            job.enter = (layer, Phase.ATTENTION)
+        case Activation.Z:
+            z = source.z(layer)
+            job.heads[layer] = [(head, Rewrite(mask, z[:, :, head])) for head in heads]
+            job.enter = (layer, Phase.ATTENTION)
+        case Activation.PATTERN:
+            attention = source.attention(layer)
+            values = base.slot(layer, Slot.V)
+            job.heads[layer] = []
+            for head in heads:
+                z = attention[:, head] @ values[:, :, block.head_of(Slot.V, head)]
+                job.heads[layer].append((head, Rewrite(mask, z)))
+            job.enter = (layer, Phase.ATTENTION)
+        case _:
+            _stream(setting, job, patch, base, source, columns)
+    return job
+
+
+def _stream(
+    setting: Setting,
+    job: Job,
+    patch: PatchActivation,
+    base: FastWorld,
+    source: FastWorld,
+    columns: Tensor,
+) -> None:
+    """A residual stream or a whole write is replaced: a change of the stream."""
+    layer, parallel = patch.layer, setting.anatomy.parallel
+    before, after = (layer, Phase.BEFORE), (layer + 1, Phase.BEFORE)
+    match patch.activation:
+        case Activation.RESID_PRE:
+            pair, job.enter = (base.pre(layer), source.pre(layer)), before
+        case Activation.RESID_POST:
+            pair, job.enter = (base.pre(layer + 1), source.pre(layer + 1)), after
+        case Activation.MLP_OUT:
+            pair, job.enter = (base.mlp_out(layer), source.mlp_out(layer)), after
+        case Activation.ATTN_OUT:
+            block = setting.anatomy.blocks[layer]
+            old, new = (block.out(world.z(layer).flatten(-2)) for world in (base, source))
+            pair = (old, new)
+            job.enter = after if parallel or block.mlp is None else (layer, Phase.MIDDLE)
+        case _:
+            if parallel:
+                raise ValueError("parallel blocks have no residual stream in the middle")
+            pair, job.enter = (base.mid(layer), source.mid(layer)), (layer, Phase.MIDDLE)
+    job.added = (columns, at(pair[1], columns) - at(pair[0], columns))
+
+
+def ablation_job(setting: Setting, index: int, ablation: AblateNodes) -> Job:
+    """Node ablation in the clean world."""
+    base = setting.worlds.clean
+    job = setting.nothing(index, base)
+    mask = setting.worlds.batch.mask(ablation.positions)
+    job.start = int(setting.worlds.columns(ablation.positions).min())
+    for component in ablation.components:
+        _rewrite(setting, job, component, ablation.reference, mask)
+    return _placed(setting, job)
+
+
+def circuit_alone_job(setting: Setting, index: int, run: RunCircuitAlone) -> Job:
+    """The clean world with everything outside the circuit ablated."""
+    job = setting.nothing(index, setting.worlds.clean)
+    job.start = 0
+    kept: dict[Component, Tensor] = {}
+    for each in run.kept:
+        mask = setting.worlds.batch.mask(each.positions)
+        kept[each.component] = kept.get(each.component, torch.zeros_like(mask)) | mask
+    everywhere = setting.worlds.batch.mask(())
+    components: list[Component] = [
+        Head(layer, head)
+        for layer, block in enumerate(setting.anatomy.blocks)
+        for head in range(block.heads)
+    ]
+    if not run.keep_mlps:
+        components += [
+            MLP(layer) for layer, block in enumerate(setting.anatomy.blocks) if block.mlp
+        ]
+    for component in components:
+        mask = everywhere & ~kept[component] if component in kept else everywhere
+        _rewrite(setting, job, component, run.reference, mask)
+    return _placed(setting, job)
+
+
+def _rewrite(
+    setting: Setting, job: Job, component: Component, reference: Ablation, mask: Tensor
+) -> None:
+    """Replace a component's output by its ablation."""
+    corrupt = setting.worlds.corrupt
+    if isinstance(component, MLP):
+        value = corrupt.mlp_out(component.layer)
+    else:
+        value = corrupt.z(component.layer)
+    match reference:
+        case Ablation.ZERO:
+            value = torch.zeros_like(value)
+        case Ablation.MEAN:
+            value = setting.mean_rows(output_site(component))
+    if isinstance(component, MLP):
+        job.mlps[component.layer] = Rewrite(mask, value)
+    else:
+        rewrite = Rewrite(mask, value[:, :, component.head])
+        job.heads.setdefault(component.layer, []).append((component.head, rewrite))
+
+
+def _placed(setting: Setting, job: Job) -> Job:
+    """Let a job of rewritten outputs enter where the first of them is."""
+    first_head = min(job.heads, default=setting.layers)
+    first_mlp = min(job.mlps, default=setting.layers)
+    if first_mlp < first_head:
+        job.enter = (first_mlp, Phase.BEFORE)
+    elif first_mlp == first_head and setting.anatomy.parallel:
+        job.enter = (first_head, Phase.BEFORE)
+    else:
+        job.enter = (first_head, Phase.ATTENTION)
+    return job

@@ -1,0 +1,67 @@
+"""What every job of a batch is made from."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import MLP, Component, Receiver, can_feed
+from circuitlang.engine.fast.anatomy import Anatomy
+from circuitlang.engine.fast.jobs import Job, Phase
+from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
+from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.site import Site
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """A batch's worlds, the model's blocks, and means for ablations."""
+
+    worlds: FastWorlds
+    anatomy: Anatomy
+    means: MeanOutputs | None
+    _means: dict[Site, Tensor] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> int:
+        """Of the model."""
+        return len(self.anatomy.blocks)
+
+    @property
+    def length(self) -> int:
+        """Tokens of a prompt."""
+        return self.worlds.clean.length
+
+    @property
+    def prompts(self) -> Tensor:
+        """Prompt indices ``[prompt, 1]``, to index tokens ``[prompt, position]`` with."""
+        tokens = self.worlds.clean.tokens
+        return torch.arange(len(tokens), device=tokens.device)[:, None]
+
+    def feeds(self, sender: Component, receiver: Receiver) -> bool:
+        """Whether a sender's output is part of a receiver's input."""
+        return can_feed(sender, receiver, parallel=self.anatomy.parallel)
+
+    def nothing(self, index: int, base: FastWorld) -> Job:
+        """A job that changes nothing so far."""
+        return Job(index, base, self.length - 1, (self.layers, Phase.BEFORE))
+
+    def write(self, world: FastWorld, component: Component) -> Tensor:
+        """What a component adds to the residual stream in a world, ``[prompt, pos, d_model]``."""
+        if isinstance(component, MLP):
+            return world.mlp_out(component.layer)
+        block = self.anatomy.blocks[component.layer]
+        return block.head_write(component.head, world.z(component.layer)[:, :, component.head])
+
+    def mean_rows(self, site: Site) -> Tensor:
+        """The mean output of each prompt's group, ``[prompt, pos, ...]``.
+
+        Raises:
+            ValueError: no means were taken.
+        """
+        if self.means is None:
+            raise ValueError("a mean ablation needs the means of the corrupt prompts")
+        if site not in self._means:
+            dtype = self.worlds.clean.final.dtype
+            self._means[site] = self.means.rows(site, self.worlds.batch).to(dtype)
+        return self._means[site]

@@ -1,0 +1,45 @@
+"""What a reader must know about how experiments were defined for a model."""
+
+from circuitlang.circuit import Head, Receiver, Slot
+from circuitlang.engine.loading import LoadedModel
+from circuitlang.models import ModelShape
+from circuitlang.plan import PatchEdge, Plan
+
+
+def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
+    """What a reader must know about how the experiments were defined for this model."""
+    return (*_precision_note(model), *_group_note(plan, model))
+
+
+def _precision_note(model: LoadedModel) -> tuple[str, ...]:
+    dtype = str(model.transformer.dtype).removeprefix("torch.")
+    if dtype in ("float32", "float64"):
+        return ()
+    return (
+        f"The weights are in {dtype}: rounding alone can move the metric by as much as the "
+        "self-checks show, and small effects mean nothing; use float32 for a verdict that matters",
+    )
+
+
+def _group_note(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
+    shape = model.transformer.shape
+    if shape.kv_heads == shape.heads:
+        return ()
+    edges = (e.intervention for e in plan.experiments)
+    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
+    groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))
+    if not groups:
+        return ()
+    return (
+        "Grouped-query attention shares keys and values between heads, so a K or V edge enters the "
+        f"whole group: {', '.join(groups)}",
+    )
+
+
+def _group(receiver: Receiver, shape: ModelShape) -> str:
+    """`L17.H3-H5` for a K or V receiver; nothing for others."""
+    head = receiver.component
+    if receiver.slot not in (Slot.K, Slot.V) or not isinstance(head, Head):
+        return ""
+    group = shape.group_of(head.head)
+    return f"L{head.layer}.H{group[0]}-H{group[-1]}"
