@@ -54,6 +54,7 @@ from circuitlang.plan import (
     PatchPath,
     Plan,
     RunCircuitAlone,
+    compile_plan,
     experiment_id,
 )
 from circuitlang.plan.cost import (
@@ -419,3 +420,30 @@ def test_plan_says_why_it_cannot_estimate(tmp_path: Path):
         assert outcome.code == 0
         assert why in outcome.out
         assert "forward passes over every prompt with the reference engine" in outcome.out
+
+
+@pytest.mark.parametrize("engine", EngineCost)
+def test_a_measured_run(tmp_path: Path, engine: EngineCost):
+    """Everything that `run` multiplies, self-checks and choice of the engine included."""
+    from circuitlang.engine.choice import EngineName
+    from circuitlang.engine.loading import load_transformer
+    from circuitlang.engine.measurement import measure
+    from circuitlang.engine.tokens import tokenize
+
+    tiny_gpt2(tmp_path / "model", layers=4, d_model=64)
+    claims = "faithfulness >= -900%\n  ablate B >= -900%"
+    text = circuit_text(f'"{tmp_path / "model"}"', sample=24, claims=claims)
+    plan = compile_plan(circuit_of(text))
+    model = load_transformer(plan.circuit.model)
+    pairs, tokens, problems = tokenize(plan.circuit, model.tokenizer)
+    assert problems == ()
+    shares = batches(tokens, 10, model.transformer.device)
+    geometries = [batch.geometry for batch in shares]
+    size = size_of_folder(tmp_path / "model")
+    assert size is not None
+    cost = run_cost(plan, size, geometries, engine)
+    found = counted(
+        lambda: measure(plan, model, pairs, tokens, engine=EngineName(engine), batch_size=10)
+    )
+    assert model.transformer.passes == cost.whole.passes
+    assert cost.operations == pytest.approx(found, rel=0.03)

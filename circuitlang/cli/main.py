@@ -44,7 +44,7 @@ FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit 
 
 
 class EngineOption(StrEnum):
-    """Which engine `run` measures with."""
+    """Which engine `run` measures with, and whose cost `plan` tells."""
 
     FAST = "fast"
     REFERENCE = "reference"
@@ -57,14 +57,6 @@ class DrawingFormat(StrEnum):
     DOT = "dot"
     SVG = "svg"
     PNG = "png"
-
-
-class EngineChoice(StrEnum):
-    """Whose costs `plan` tells."""
-
-    FAST = "fast"
-    REFERENCE = "reference"
-    BOTH = "both"
 
 
 def _version(wanted: bool) -> None:
@@ -112,9 +104,9 @@ def fmt(
 @app.command()
 def plan(
     file: FileArgument,
-    engine: Annotated[EngineChoice, typer.Option(help="fast, reference or both.")] = (
-        EngineChoice.FAST
-    ),
+    engine: Annotated[
+        EngineOption, typer.Option(help="fast, reference, or both side by side.")
+    ] = EngineOption.FAST,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
@@ -122,7 +114,7 @@ def plan(
     from circuitlang.cli.planning import show_plan
     from circuitlang.plan.cost import EngineCost
 
-    engines = tuple(e for e in EngineCost if engine in (e.value, EngineChoice.BOTH))
+    engines = tuple(e for e in EngineCost if engine in (e.value, EngineOption.BOTH))
     raise typer.Exit(show_plan(Session.open(file), engines, batch, threads))
 
 

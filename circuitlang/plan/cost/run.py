@@ -105,16 +105,17 @@ def run_cost(
             whole += _whole(plan.experiments, size, geometry, once) * times
         for kind, own in once.items():
             spent[kind] += own * times
-    checks = check_passes(plan, size, batches[0])
+    checks, compared = check_passes(plan, size, batches[0]), Work()
     if engine is EngineCost.FAST:
-        checks += _comparison(plan, size, few_of(batches[0]))
+        held, compared = _comparison(plan, size, few_of(batches[0]))
+        checks += held
     return RunCost(
         engine,
         tuple(KindCost(k.kind, k.experiments, spent[k.kind]) for k in kinds.values()),
         whole + checks,
-        stacked,
+        stacked + compared,
         worlds.operations,
-        checks.operations,
+        (checks + compared).operations,
         len(plan.experiments) * len(batches),
         run_bytes(size, batches, plan.circuit.model.dtype, fast=engine is EngineCost.FAST),
     )
@@ -159,17 +160,18 @@ def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: En
     return total
 
 
-def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> Work:
+def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> tuple[Work, Work]:
     """Holding the fast engine against the model's logits, and against the reference engine.
 
     The first takes the model's and the engine's own passes over the clean and the corrupt prompts,
-    the second worlds and a sample of experiments by either engine.
+    the second worlds and a sample of experiments by either engine. Returns whole and stacked work.
     """
     layers, sample = size.shape.layers, check_sample(plan.experiments)
     one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
     own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
     whole = _pass(size, few) * (2 + 2 + len(_bases(sample, size, few)))
-    return whole + own * 2 + _whole(sample, size, few, {}) + _stacked(sample, size, few, {})
+    whole += _whole(sample, size, few, {})
+    return whole, own * 2 + _stacked(sample, size, few, {})
 
 
 def _bases(
