@@ -91,11 +91,8 @@ def run_cost(
 ) -> RunCost:
     """The cost of a run over some batches."""
     worlds = _worlds(plan, size, batches, engine)
-    kinds: dict[str, KindCost] = {}
+    kinds = Counter(kind_of(experiment.intervention) for experiment in plan.experiments)
     stacked, whole = Work(), worlds
-    for experiment in plan.experiments:
-        kind = kind_of(experiment.intervention)
-        kinds[kind] = KindCost(kind, kinds[kind].experiments + 1 if kind in kinds else 1, 0)
     spent = dict.fromkeys(kinds, 0)
     for geometry, times in Counter(batches).items():
         once: dict[str, int] = {}
@@ -111,7 +108,7 @@ def run_cost(
         checks += held
     return RunCost(
         engine,
-        tuple(KindCost(k.kind, k.experiments, spent[k.kind]) for k in kinds.values()),
+        tuple(KindCost(kind, count, spent[kind]) for kind, count in kinds.items()),
         whole + checks,
         stacked + compared,
         worlds.operations,
