@@ -52,6 +52,7 @@ def test_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["screen", "--help"],
         ["check", "a.circuit"],
         ["fmt", "--check", "a.circuit"],
         ["plan", "a.circuit"],

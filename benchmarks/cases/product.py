@@ -84,7 +84,7 @@ def _difference(run: _Run, options: Options) -> tuple[float, float, int]:
     """Largest difference of the metric from the reference's, what may be, and of how many."""
     transformer = run.model.transformer
     groups = tuple(batches(run.tokens, DEFAULT_BATCH, transformer.device))
-    means = MeanOutputs(transformer, groups, run.plan.circuit.settings.per_template)
+    means = MeanOutputs.of(transformer, groups, run.plan.circuit.settings.per_template)
     engine, batch = ReferenceEngine(transformer, means), groups[0]
     worlds = engine.worlds(batch)
     known = [e for e in run.plan.experiments if e.id in run.evidence.patched]

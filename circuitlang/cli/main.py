@@ -164,6 +164,27 @@ def judge(
 
 
 @app.command()
+def screen(
+    file: FileArgument,
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many edges to measure exactly.")
+    ] = 20,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the table as JSON.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Look for edges worth a claim: approximate all of them, measure the largest. No test."""
+    from circuitlang.cli.screening import ScreenOptions, screen_file
+
+    options = ScreenOptions(top, json, device, batch, threads, quiet)
+    raise typer.Exit(screen_file(Session.open(file), options))
+
+
+@app.command()
 def draw(
     file: FileArgument,
     output: Annotated[

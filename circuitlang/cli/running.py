@@ -1,29 +1,23 @@
 """`circuitlang run` and `circuitlang judge`."""
 
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuitlang.circuit import expand
+from circuitlang.cli.preparing import prepare
 from circuitlang.cli.session import (
     Session,
     can_write,
     fail,
-    has_errors,
     print_out,
     show_diagnostics,
     write_text,
 )
+from circuitlang.cli.terminal import Looks, progress
 from circuitlang.evidence import Evidence, load_evidence, save_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +106,21 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
 
 
 def _run(session: Session, options: RunOptions) -> ExitCode:
-    from circuitlang.engine.loading import load_transformer, require_run_extra
-    from circuitlang.engine.tokens import tokenize
-
-    require_run_extra()
-    with _status(options, f"loading {session.circuit.model}"):
-        model = load_transformer(session.circuit.model, options.device)
-    circuit = session.circuit_for(model.transformer.shape)
-    pairs, tokens, problems = tokenize(circuit, model.tokenizer)
-    if has_errors(problems):
-        show_diagnostics(session.source, problems)
-        return ExitCode.USAGE
+    ready = prepare(session, options.device, options.threads, quiet=options.quiet)
     from circuitlang.engine.choice import EngineName
-    from circuitlang.engine.measurement import measure, use_threads
+    from circuitlang.engine.measurement import measure
 
-    model.check_vocabulary(ids for pair in tokens for ids in (pair.clean, pair.corrupt))
-    use_threads(options.threads)
-    plan = compile_plan(circuit)
-    with _progress(options) as progress:
+    plan = compile_plan(ready.circuit)
+    with progress(quiet=options.quiet) as advance:
         evidence = measure(
             plan,
-            model,
-            pairs,
-            tokens,
+            ready.model,
+            ready.pairs,
+            ready.tokens,
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),
-            progress=progress,
+            progress=advance,
         )
     saved = options.evidence is None or _saved(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
@@ -167,68 +149,11 @@ def _report(
 
 
 def _rendered(report: Report, verbose: bool) -> str:
-    from rich.console import Console
-
-    console = Console()
-    forced, refused = os.environ.get("FORCE_COLOR"), os.environ.get("NO_COLOR")
-    color = bool(forced) or (sys.stdout.isatty() and not refused)
-    ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
-    width = max(60, min(console.width, 120)) if sys.stdout.isatty() else 100
-    return render_terminal(report, width=width, color=color, ascii_only=ascii_only, verbose=verbose)
-
-
-@contextmanager
-def _status(options: RunOptions, text: str) -> Iterator[None]:
-    if options.quiet or not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True).status(Text(text)):
-        yield
-
-
-@contextmanager
-def _progress(options: RunOptions) -> Iterator[Progress | None]:
-    """A bar on a terminal, a line every tenth part elsewhere, nothing when quiet."""
-    if options.quiet:
-        yield None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress as Bar
-        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (*Bar.get_default_columns()[:-1], TimeElapsedColumn(), TimeRemainingColumn())
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("measuring", total=None)
-
-            def advance(done: int, total: int, what: str) -> None:
-                bar.update(task, completed=done, total=total, description=what)
-
-            yield advance
-    else:
-        yield _tenths()
-
-
-def _duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _tenths() -> Progress:
-    from circuitlang.cli.session import print_err
-
-    said, started = 0, time.monotonic()
-
-    def advance(done: int, total: int, what: str) -> None:
-        nonlocal said
-        if done * 10 // total > said:
-            said = done * 10 // total
-            left = (time.monotonic() - started) * (total - done) / done
-            rest = f", about {_duration(left)} left" if done < total else ""
-            print_err(f"measuring: {said * 10}%{rest}\n")
-
-    return advance
+    looks = Looks.of_stdout()
+    return render_terminal(
+        report,
+        width=looks.width,
+        color=looks.color,
+        ascii_only=looks.ascii_only,
+        verbose=verbose,
+    )

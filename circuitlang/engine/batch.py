@@ -35,6 +35,16 @@ class Batch:
         """What the cost of experiments on this batch depends on."""
         return Geometry.of(self.clean.shape[1], [pair.positions for pair in self.pairs])
 
+    def first(self, count: int) -> "Batch":
+        """The first ``count`` prompt pairs."""
+        return Batch(
+            self.rows[:count],
+            self.pairs[:count],
+            self.clean[:count],
+            self.corrupt[:count],
+            self.answers[:count],
+        )
+
     def columns(self, positions: Sequence[Position]) -> Tensor:
         """Token indices ``[prompt, position]``, every token's for no positions."""
         prompts, length = self.clean.shape

@@ -11,9 +11,10 @@ from circuitlang.engine.fast import FastEngine, FastWorlds, UnknownArchitectureE
 from circuitlang.engine.interface import Engine
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine, Worlds
-from circuitlang.engine.self_checks import tolerance
+from circuitlang.engine.self_checks import engines_agree, tolerance
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World
+from circuitlang.evidence import SelfCheck
 from circuitlang.plan import Intervention
 
 
@@ -80,8 +81,7 @@ class BothEngines:
         """The reference engine's numbers, ``[experiment, prompt, 2]``."""
         exact = self.reference.answers(interventions, worlds.reference)
         fast = self.fast.answers(interventions, worlds.fast)
-        gap = float((fast - exact).abs().nan_to_num(nan=float("inf")).max())
-        self.gap = max(self.gap, gap)
+        self.gap = max(self.gap, _gap(fast, exact))
         self.compared += len(interventions)
         return exact
 
@@ -105,6 +105,19 @@ def choose_engine(
     if not gap <= tolerance(model, logits):
         return reference, (_fallback(f"its logits differ from the model's by {gap:.2g}"),)
     return (BothEngines(fast, reference) if name is EngineName.BOTH else fast), ()
+
+
+def agreement(
+    fast: FastEngine, reference: ReferenceEngine, sample: Sequence[Intervention], few: Worlds
+) -> SelfCheck:
+    """Whether either engine measures the same in some experiments on a few prompts."""
+    gap = _gap(fast.answers(sample, fast.worlds(few.batch)), reference.answers(sample, few))
+    where = f"{len(few.batch.pairs)} prompts"
+    return engines_agree(reference.model, gap, len(sample), few.clean.logits, where)
+
+
+def _gap(fast: Tensor, exact: Tensor) -> float:
+    return float((fast - exact).abs().nan_to_num(nan=float("inf")).max())
 
 
 def _fallback(reason: str) -> str:

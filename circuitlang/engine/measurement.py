@@ -1,6 +1,5 @@
 """Measuring a plan: every experiment on every prompt batch."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,7 +7,7 @@ import torch
 
 from circuitlang.circuit import Ablation, PromptPair
 from circuitlang.engine.batch import Batch, batches
-from circuitlang.engine.choice import BothEngines, EngineName, choose_engine
+from circuitlang.engine.choice import BothEngines, EngineName, agreement, choose_engine
 from circuitlang.engine.errors import HookError, RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.interface import AnyWorlds, Engine
@@ -19,6 +18,7 @@ from circuitlang.engine.record import Record
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import all_fired, engines_agree, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
 from circuitlang.plan import (
     AblateNodes,
@@ -33,7 +33,9 @@ DEFAULT_BATCH = 32
 DEFAULT_MEMORY = 1 << 30
 """Bytes of cached runs: with the rest of a run's needs this stays well under 2 GiB."""
 
-_CHECKED_PROMPTS = 4
+CHECKED_PROMPTS = 4
+"""Prompts that self-checks are made on."""
+
 _SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
 """Experiments measured together: a few at first, so that claims complete early, then more."""
 
@@ -74,11 +76,7 @@ def measure(
     """
     started = time.perf_counter()
     transformer = model.transformer
-    longest = max(len(pair.clean) for pair in tokens)
-    if longest > transformer.context:
-        raise RunError(
-            f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
-        )
+    check_context(transformer, tokens)
     before = transformer.fingerprint()
     record = Record(len(tokens))
     run, complete, size = None, True, batch_size
@@ -90,7 +88,7 @@ def measure(
         except KeyboardInterrupt:
             complete = False
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if size == 1:
                 raise RunError("out of memory, even with one prompt at a time") from error
@@ -99,6 +97,7 @@ def measure(
         break
     after = transformer.fingerprint()
     own_checks, own_notes = (run.checks, run.notes) if run else ([], [])
+    name = run.engine.name if run else ReferenceEngine.name
     if size < batch_size:
         own_notes.append(f"Memory ran out with {batch_size} prompts at a time; {size} fitted")
     checks = (
@@ -117,12 +116,25 @@ def measure(
         errors=record.errors,
         self_checks=checks,
         notes=(*notes(plan, model), *own_notes),
-        provenance=_provenance(model, run, size, time.perf_counter() - started),
+        provenance=provenance(model, name, size, time.perf_counter() - started),
         complete=complete,
     )
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def check_context(transformer: Transformer, tokens: Sequence[TokenizedPair]) -> None:
+    """Whether the model can read the longest prompt.
+
+    Raises:
+        RunError: it cannot.
+    """
+    longest = max(len(pair.clean) for pair in tokens)
+    if longest > transformer.context:
+        raise RunError(
+            f"a prompt has {longest} tokens, and the model reads at most {transformer.context}"
+        )
+
+
+def out_of_memory(error: BaseException) -> bool:
     """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
     named = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return named or "allocate memory" in str(error)
@@ -148,7 +160,8 @@ class _Run:
 
     def start(self, name: EngineName) -> None:
         """Choose the engine."""
-        self.engine, reasons = choose_engine(name, self.transformer, self._few())
+        few = self.batches[0].first(CHECKED_PROMPTS)
+        self.engine, reasons = choose_engine(name, self.transformer, few)
         self.notes += reasons
 
     def all(self, record: Record, memory: int) -> None:
@@ -198,28 +211,15 @@ class _Run:
         }
         return found.pop() if found else None
 
-    def _few(self) -> Batch:
-        first = self.batches[0]
-        device = self.transformer.device
-        return next(iter(batches(first.pairs[:_CHECKED_PROMPTS], _CHECKED_PROMPTS, device)))
-
     def _self_checks(self, worlds: AnyWorlds) -> None:
         reference = ReferenceEngine(self.transformer, self.engine.means)
-        few = reference.worlds(self._few())
+        few = reference.worlds(worlds.batch.first(CHECKED_PROMPTS))
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
         self.checks += self_checks(reference, few, edge, worlds.clean.logits)
-        if not isinstance(self.engine, FastEngine):
-            return
         sample = _sample(self.plan.experiments)
-        if sample and all(check.passed for check in self.checks):
-            exact = reference.answers(sample, few)
-            fast = self.engine.answers(sample, self.engine.worlds(few.batch))
-            gap = float((fast - exact).abs().nan_to_num(nan=math.inf).max())
-            where = f"{len(few.batch.pairs)} prompts"
-            self.checks.append(
-                engines_agree(self.transformer, gap, len(sample), few.clean.logits, where)
-            )
+        if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
+            self.checks.append(agreement(self.engine, reference, sample, few))
 
     def _compare(self, engine: BothEngines, worlds: AnyWorlds) -> None:
         """The gap over everything that was measured twice."""
@@ -237,7 +237,7 @@ class _Run:
         try:
             answers = self.engine.answers([e.intervention for e in experiments], worlds)
         except (HookError, RuntimeError, ValueError, IndexError) as error:
-            if _out_of_memory(error):
+            if out_of_memory(error):
                 raise
             if len(experiments) > 1:
                 for experiment in experiments:
@@ -305,9 +305,8 @@ def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
     )
 
 
-def _provenance(
-    model: LoadedModel, run: "_Run | None", batch_size: int, seconds: float
-) -> Provenance:
+def provenance(model: LoadedModel, engine: str, batch_size: int, seconds: float) -> Provenance:
+    """By what numbers were made, after they were made."""
     transformer = model.transformer
     return Provenance(
         model=model.name,
@@ -322,7 +321,7 @@ def _provenance(
         dtype=str(transformer.dtype).removeprefix("torch."),
         device=str(transformer.device),
         threads=torch.get_num_threads(),
-        engine=run.engine.name if run else ReferenceEngine.name,
+        engine=engine,
         batch_size=batch_size,
         forward_passes=transformer.passes,
         seconds=round(seconds, 3),

@@ -1,5 +1,7 @@
 """What a reader must know about how experiments were defined for a model."""
 
+from collections.abc import Sequence
+
 from circuitlang.circuit import Head, Receiver, Slot
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.models import ModelShape
@@ -8,10 +10,13 @@ from circuitlang.plan import PatchEdge, Plan
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
     """What a reader must know about how the experiments were defined for this model."""
-    return (*_precision_note(model), *_group_note(plan, model))
+    edges = (e.intervention for e in plan.experiments)
+    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
+    return (*precision_note(model), *group_note(receivers, model.transformer.shape))
 
 
-def _precision_note(model: LoadedModel) -> tuple[str, ...]:
+def precision_note(model: LoadedModel) -> tuple[str, ...]:
+    """What weights in half precision do to small effects."""
     dtype = str(model.transformer.dtype).removeprefix("torch.")
     if dtype in ("float32", "float64"):
         return ()
@@ -21,12 +26,10 @@ def _precision_note(model: LoadedModel) -> tuple[str, ...]:
     )
 
 
-def _group_note(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
-    shape = model.transformer.shape
+def group_note(receivers: Sequence[Receiver], shape: ModelShape) -> tuple[str, ...]:
+    """Which heads a K or V edge enters under grouped-query attention."""
     if shape.kv_heads == shape.heads:
         return ()
-    edges = (e.intervention for e in plan.experiments)
-    receivers = [r for edge in edges if isinstance(edge, PatchEdge) for r in edge.receivers]
     groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))
     if not groups:
         return ()

@@ -2,6 +2,7 @@
 
 from circuitlang.evidence.evidence import Evidence, PromptRecord
 from circuitlang.evidence.provenance import Provenance
+from circuitlang.evidence.screening import ScreenedEdge, Screening
 from circuitlang.evidence.self_check import SelfCheck
 from circuitlang.evidence.store import load_evidence, save_evidence
 
@@ -9,6 +10,8 @@ __all__ = [
     "Evidence",
     "PromptRecord",
     "Provenance",
+    "ScreenedEdge",
+    "Screening",
     "SelfCheck",
     "load_evidence",
     "save_evidence",

@@ -1,0 +1,50 @@
+"""What every command that runs a model starts with: the model, and the prompts in its tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from circuitlang.circuit import Circuit, PromptPair
+from circuitlang.cli.session import Session, has_errors, show_diagnostics
+from circuitlang.cli.terminal import status
+from circuitlang.report.outcome import ExitCode
+
+if TYPE_CHECKING:
+    from circuitlang.engine.loading import LoadedModel
+    from circuitlang.engine.tokens import TokenizedPair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A loaded model, the circuit checked against its size, and prompt pairs in text and tokens."""
+
+    model: "LoadedModel"
+    circuit: Circuit
+    pairs: Sequence[PromptPair]
+    tokens: "Sequence[TokenizedPair]"
+
+
+def prepare(session: Session, device: str, threads: int | None, *, quiet: bool) -> Ready:
+    """Load a file's model and tokenise its prompts; print diagnostics and exit on an error.
+
+    Raises:
+        RunError: the model cannot be loaded, or does not fit its tokenizer.
+    """
+    from circuitlang.engine.loading import load_transformer, require_run_extra
+    from circuitlang.engine.tokens import tokenize
+
+    require_run_extra()
+    with status(f"loading {session.circuit.model}", quiet=quiet):
+        model = load_transformer(session.circuit.model, device)
+    circuit = session.circuit_for(model.transformer.shape)
+    pairs, tokens, problems = tokenize(circuit, model.tokenizer)
+    if has_errors(problems):
+        show_diagnostics(session.source, problems)
+        raise typer.Exit(ExitCode.USAGE)
+    from circuitlang.engine.measurement import use_threads
+
+    model.check_vocabulary(ids for pair in tokens for ids in (pair.clean, pair.corrupt))
+    use_threads(threads)
+    return Ready(model, circuit, pairs, tokens)

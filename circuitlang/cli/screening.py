@@ -1,0 +1,54 @@
+"""`circuitlang screen`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from circuitlang.cli.preparing import prepare
+from circuitlang.cli.session import Session, can_write, fail, print_out, write_text
+from circuitlang.cli.terminal import Looks, progress
+from circuitlang.report.outcome import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenOptions:
+    """Options of `screen`."""
+
+    top: int
+    json: Path | None
+    device: str
+    batch: int
+    threads: int | None
+    quiet: bool
+
+
+def screen_file(session: Session, options: ScreenOptions) -> ExitCode:
+    """Approximate every direct edge, measure the largest ones, and show them beside the file's."""
+    if not can_write(session.path, outputs=(options.json,)):
+        return ExitCode.USAGE
+    from circuitlang.engine.errors import RunError
+
+    try:
+        return _screen(session, options)
+    except RunError as error:
+        fail(str(error))
+        return ExitCode.NOT_RUN
+
+
+def _screen(session: Session, options: ScreenOptions) -> ExitCode:
+    ready = prepare(session, options.device, options.threads, quiet=options.quiet)
+    from circuitlang.engine.screening import screen
+    from circuitlang.report.screening import screening_report
+    from circuitlang.report.screening_page import render_screening
+
+    with progress(quiet=options.quiet) as advance:
+        screening = screen(
+            ready.model, ready.tokens, top=options.top, batch_size=options.batch, progress=advance
+        )
+    report = screening_report(screening, ready.circuit, session.source)
+    text = report.model_dump_json(indent=2) + "\n"
+    written = options.json is None or write_text(options.json, text)
+    looks = Looks.of_stdout()
+    print_out(
+        render_screening(report, width=looks.width, color=looks.color, ascii_only=looks.ascii_only)
+    )
+    return ExitCode.PASSED if written else ExitCode.NOT_RUN

@@ -1,0 +1,194 @@
+"""Screening all direct edges: attribution chooses, exact patching measures what was chosen."""
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from circuitlang.circuit import Component, Direction, Receiver
+from circuitlang.engine.attribution import attributions, receivers_of, senders_of
+from circuitlang.engine.batch import Batch, batches
+from circuitlang.engine.choice import EngineName, agreement, choose_engine
+from circuitlang.engine.errors import RunError
+from circuitlang.engine.fast import FastEngine
+from circuitlang.engine.loading import LoadedModel
+from circuitlang.engine.measurement import (
+    CHECKED_PROMPTS,
+    DEFAULT_BATCH,
+    Progress,
+    check_context,
+    out_of_memory,
+    provenance,
+)
+from circuitlang.engine.notes import group_note, precision_note
+from circuitlang.engine.reference import ReferenceEngine, Worlds
+from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
+from circuitlang.engine.tokens import TokenizedPair
+from circuitlang.engine.transformer import Transformer
+from circuitlang.evidence import ScreenedEdge, Screening, SelfCheck
+from circuitlang.plan import PatchEdge
+
+Edge = tuple[Component, Receiver]
+
+
+def screen(
+    model: LoadedModel,
+    tokens: Sequence[TokenizedPair],
+    *,
+    top: int,
+    batch_size: int = DEFAULT_BATCH,
+    progress: Progress | None = None,
+) -> Screening:
+    """Approximate every direct edge, then measure the ``top`` largest ones exactly.
+
+    Args:
+        model: a loaded transformer.
+        tokens: prompt pairs; see :func:`circuitlang.engine.tokens.tokenize`.
+        top: how many edges are measured, by the size of their approximation.
+        batch_size: most prompts in one forward pass.
+        progress: told of every step.
+
+    Raises:
+        RunError: a prompt is longer than the model's context, memory ran out even with one prompt
+            at a time, a self-check failed, or a number was not finite.
+    """
+    started = time.perf_counter()
+    transformer = model.transformer
+    check_context(transformer, tokens)
+    before = transformer.fingerprint()
+    size = batch_size
+    while True:
+        try:
+            found = _Screen(
+                transformer, tuple(batches(tokens, size, transformer.device)), top, progress
+            )
+            edges = found.edges()
+            break
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if size == 1:
+                raise RunError("out of memory, even with one prompt at a time") from error
+            size //= 2
+    after = transformer.fingerprint()
+    checks = (
+        *found.checks,
+        all_fired(transformer),
+        unchanged(before, after, transformer.attached_hooks()),
+    )
+    _require(checks)
+    shown = [receiver for _, receiver in found.chosen]
+    return Screening(
+        prompts=len(tokens),
+        clean=found.clean / len(tokens),
+        corrupt=found.corrupt / len(tokens),
+        screened=found.screened,
+        edges=edges,
+        self_checks=checks,
+        notes=(*precision_note(model), *group_note(shown, transformer.shape), *found.notes),
+        provenance=provenance(model, found.engine.name, size, time.perf_counter() - started),
+    )
+
+
+class _Screen:
+    """One screen with a fixed batch size; ``clean`` and ``corrupt`` are sums over prompts."""
+
+    def __init__(
+        self, model: Transformer, batches: tuple[Batch, ...], top: int, progress: Progress | None
+    ) -> None:
+        self.model, self.batches, self.progress = model, batches, progress
+        few = batches[0].first(CHECKED_PROMPTS)
+        self.reference = ReferenceEngine(model)
+        self.engine, self.notes = choose_engine(EngineName.FAST, model, few)
+        self.senders = [sender for layer in senders_of(model.shape) for sender in layer]
+        self.receivers = list(receivers_of(model.shape))
+        self.clean = self.corrupt = 0.0
+        self.screened = 0
+        self.chosen: tuple[Edge, ...] = ()
+        self.checks: tuple[SelfCheck, ...] = ()
+        self._top, self._done = top, 0
+
+    def edges(self) -> tuple[ScreenedEdge, ...]:
+        """The chosen edges with both numbers."""
+        prompts = sum(len(batch.rows) for batch in self.batches)
+        approximations, fed = self._approximate()
+        self.screened = int(fed.sum())
+        sizes = approximations.abs().masked_fill(~fed, -1.0).flatten()
+        order = sizes.argsort(descending=True, stable=True)
+        indices = order[: min(self._top, self.screened)].tolist()
+        width = len(self.receivers)
+        self.chosen = tuple((self.senders[i // width], self.receivers[i % width]) for i in indices)
+        approximate = approximations.flatten()[indices]
+        exact = self._measure()
+        if not math.isfinite(float((approximate + exact).sum())):
+            raise RunError("the effect of an edge is not a finite number")
+        return tuple(
+            ScreenedEdge(sender=str(sender), receiver=str(receiver), approximation=a, exact=e)
+            for (sender, receiver), a, e in zip(
+                self.chosen,
+                (approximate / prompts).tolist(),
+                (exact / prompts).tolist(),
+                strict=True,
+            )
+        )
+
+    def _approximate(self) -> tuple[Tensor, Tensor]:
+        """Sums over prompts of clean - patched, approximately, and which senders feed which
+        receivers; both ``[sender, receiver]``."""
+        rows = {sender: i for i, sender in enumerate(self.senders)}
+        columns = {receiver: i for i, receiver in enumerate(self.receivers)}
+        total = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+        fed = torch.zeros_like(total, dtype=torch.bool)
+        for number, batch in enumerate(self.batches):
+            worlds = self.reference.worlds(batch)
+            if number == 0:
+                self._check(batch, worlds)
+            self.clean += float(batch.metric(worlds.clean.logits).sum())
+            self.corrupt += float(batch.metric(worlds.corrupt.logits).sum())
+            for piece in attributions(self.model, worlds):
+                row = torch.tensor([rows[sender] for sender in piece.senders])[:, None]
+                column = torch.tensor([columns[receiver] for receiver in piece.receivers])
+                total[row, column] -= piece.estimates.double().sum(0).cpu()
+                fed[row, column] = True
+            self._step(1, "approximating every direct edge")
+        if not math.isfinite(self.clean + self.corrupt + float(total.abs().sum())):
+            raise RunError("the metric or its gradient is not a finite number")
+        return total, fed
+
+    def _measure(self) -> Tensor:
+        """Sums over prompts of clean - patched for the chosen edges, ``[edge]``."""
+        patches = [
+            PatchEdge((sender,), (receiver,), (), False, Direction.NOISING)
+            for sender, receiver in self.chosen
+        ]
+        total = torch.zeros(len(patches), dtype=torch.float64)
+        if isinstance(self.engine, FastEngine) and patches:
+            few = self.reference.worlds(self.batches[0].first(CHECKED_PROMPTS))
+            check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], few)
+            self.checks = (*self.checks, check)
+            _require(self.checks)
+        for batch in self.batches:
+            worlds = self.engine.worlds(batch)
+            patched = batch.metric_of(self.engine.answers(patches, worlds))
+            total += (batch.metric(worlds.clean.logits) - patched).sum(1).cpu()
+            self._step(len(patches), "measuring the chosen edges")
+        return total
+
+    def _check(self, batch: Batch, worlds: Worlds) -> None:
+        few = self.reference.worlds(batch.first(CHECKED_PROMPTS))
+        self.checks = self_checks(self.reference, few, None, worlds.clean.logits)
+        _require(self.checks)
+
+    def _step(self, steps: int, what: str) -> None:
+        self._done += steps
+        if self.progress is not None:
+            self.progress(self._done, len(self.batches) * (1 + self._top), what)
+
+
+def _require(checks: Sequence[SelfCheck]) -> None:
+    """Raise on the first check that failed: no number of this model means anything then."""
+    for check in checks:
+        if not check.passed:
+            raise RunError(f"a self-check failed, so there is nothing to screen: {check.name}")
