@@ -82,6 +82,12 @@ def test_checking_tokens_needs_the_tokenizer_only(here: Path) -> None:
     assert (code, loaded) == (0, ["tokenizers"])
 
 
+def test_planning_a_model_at_hand_needs_the_tokenizer_only(here: Path) -> None:
+    tiny_gpt2(here / "model", layers=2, d_model=16)
+    code, loaded = heavy(RUN, "plan", "a.circuit", home=here)
+    assert (code, loaded) == (0, ["tokenizers"])
+
+
 def test_the_engine_is_where_torch_is(tmp_path: Path) -> None:
     _, loaded = heavy("import circuitlang.engine; circuitlang.engine.measure", home=tmp_path)
     assert "torch" in loaded

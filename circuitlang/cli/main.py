@@ -44,7 +44,7 @@ FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit 
 
 
 class EngineOption(StrEnum):
-    """Which engine `run` measures with."""
+    """Which engine `run` measures with, and whose cost `plan` tells."""
 
     FAST = "fast"
     REFERENCE = "reference"
@@ -102,11 +102,20 @@ def fmt(
 
 
 @app.command()
-def plan(file: FileArgument) -> None:
-    """Show what a run would measure, without a model."""
+def plan(
+    file: FileArgument,
+    engine: Annotated[
+        EngineOption, typer.Option(help="fast, reference, or both side by side.")
+    ] = EngineOption.FAST,
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Show what a run would measure and what it would cost, without the model's weights."""
     from circuitlang.cli.planning import show_plan
+    from circuitlang.plan.cost import EngineCost
 
-    raise typer.Exit(show_plan(Session.open(file)))
+    engines = tuple(e for e in EngineCost if engine in (e.value, EngineOption.BOTH))
+    raise typer.Exit(show_plan(Session.open(file), engines, batch, threads))
 
 
 @app.command()

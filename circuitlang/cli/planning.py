@@ -1,6 +1,10 @@
 """`circuitlang plan`."""
 
+from collections.abc import Sequence
+
 from circuitlang.circuit import show_positions, to_graph
+from circuitlang.cli.cost_lines import cost_lines, no_estimate
+from circuitlang.cli.estimate import estimate
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
 from circuitlang.plan import (
     AblateNodes,
@@ -12,10 +16,13 @@ from circuitlang.plan import (
     check_design,
     compile_plan,
 )
+from circuitlang.plan.cost import EngineCost
 from circuitlang.report.outcome import ExitCode
 
 
-def show_plan(session: Session) -> ExitCode:
+def show_plan(
+    session: Session, engines: Sequence[EngineCost], batch: int, threads: int | None
+) -> ExitCode:
     """List the experiments of a file and what they cost; refuse a design that cannot pass."""
     problems = check_design(session.circuit)
     if problems:
@@ -31,10 +38,9 @@ def show_plan(session: Session) -> ExitCode:
         f"{circuit.name}: {len(circuit.all_claims)} claims, {len(own)} experiments{also}, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
         f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
-        f"model {circuit.model}; {plan.forward_passes} forward passes over every prompt, "
-        "self-checks not counted",
-        "",
     ]
+    found = estimate(plan, engines, batch, threads)
+    lines += no_estimate(plan) if found is None else cost_lines(plan, found)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, name in need.experiments:

@@ -8,9 +8,7 @@ from torch import Tensor
 
 from circuitlang.circuit import AT_END, TOKEN, Position
 from circuitlang.engine.tokens import TokenizedPair
-
-_SHARE = 4
-"""A batch may end early once it holds this part of what it could."""
+from circuitlang.plan.cost import Geometry, rows_of_batches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +29,11 @@ class Batch:
     def templates(self) -> tuple[int, ...]:
         """Template number of each prompt."""
         return tuple(pair.template for pair in self.pairs)
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the cost of experiments on this batch depends on."""
+        return Geometry.of(self.clean.shape[1], [pair.positions for pair in self.pairs])
 
     def first(self, count: int) -> "Batch":
         """The first ``count`` prompt pairs."""
@@ -78,39 +81,13 @@ class Batch:
 
 
 def batches(pairs: Sequence[TokenizedPair], size: int, device: torch.device) -> Iterator[Batch]:
-    """Batches of at most ``size`` prompts, each of one length, with positions alike if possible.
-
-    Tokens before the first changed one of any prompt are never computed, so prompts whose positions
-    agree should stay together.
-    """
-    lengths: dict[int, list[int]] = {}
-    for index, pair in enumerate(pairs):
-        lengths.setdefault(len(pair.clean), []).append(index)
-    for indices in lengths.values():
-        for rows in _alike(indices, pairs, size):
-            chosen = tuple(pairs[row] for row in rows)
-            yield Batch(
-                rows,
-                chosen,
-                torch.tensor([pair.clean for pair in chosen], device=device),
-                torch.tensor([pair.corrupt for pair in chosen], device=device),
-                torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
-            )
-
-
-def _alike(
-    indices: Sequence[int], pairs: Sequence[TokenizedPair], size: int
-) -> Iterator[tuple[int, ...]]:
-    """Prompts of one length in batches; where positions change, a batch of some size ends."""
-
-    def places(index: int) -> tuple[int, ...]:
-        return tuple(place for _, place in sorted(pairs[index].positions.items()))
-
-    batch: list[int] = []
-    for index in sorted(indices, key=places):
-        changes = bool(batch) and places(index) != places(batch[-1])
-        if len(batch) == size or (changes and len(batch) >= size / _SHARE):
-            yield tuple(batch)
-            batch = []
-        batch.append(index)
-    yield tuple(batch)
+    """Batches of at most ``size`` prompts, each of one length, with positions alike if possible."""
+    for rows in rows_of_batches([(len(pair.clean), pair.positions) for pair in pairs], size):
+        chosen = tuple(pairs[row] for row in rows)
+        yield Batch(
+            rows,
+            chosen,
+            torch.tensor([pair.clean for pair in chosen], device=device),
+            torch.tensor([pair.corrupt for pair in chosen], device=device),
+            torch.tensor([(p.answer, p.distractor) for p in chosen], device=device),
+        )

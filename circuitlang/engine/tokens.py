@@ -19,7 +19,14 @@ from circuitlang.engine.answers import Answers, some
 from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
 from circuitlang.source import Diagnostic, Span
 
-__all__ = ["FastTokenizer", "TokenizedPair", "Tokenizer", "named_positions", "tokenize"]
+__all__ = [
+    "FastTokenizer",
+    "TokenizedPair",
+    "Tokenizer",
+    "named_positions",
+    "token_index",
+    "tokenize",
+]
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -151,8 +158,8 @@ class _Tokenization:
         found: dict[Position, int] = {}
         for position in self.positions:
             one, other = (
-                _index(position, pair.clean, clean),
-                _index(position, pair.corrupt, corrupt),
+                token_index(position, pair.clean, clean),
+                token_index(position, pair.corrupt, corrupt),
             )
             key = pair.template, position
             if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
@@ -253,8 +260,11 @@ def _count(text: Text, place: Place, ranges: Ranges) -> int:
     return len(_tokens_between(start, end, ranges))
 
 
-def _index(position: Position, text: Text, ranges: Ranges) -> int:
-    """Token index of a position; may fall outside the prompt."""
+def token_index(position: Position, text: Text, ranges: Ranges) -> int:
+    """Token index of a position; may fall outside the prompt, and is -1 where no token is.
+
+    ``ranges`` are the characters that each token of the text covers.
+    """
     if position.slot == END:
         return len(ranges) - 1 + position.offset
     tokens = _tokens_between(*text.place(position.slot, position.occurrence), ranges)

@@ -1,5 +1,6 @@
 """Models known without their weights: their sizes, where they come from, and the built-in one."""
 
+from circuitlang.models.at_hand import folder_at_hand
 from circuitlang.models.registry import OBTAINABLE, ObtainableModel, cache_folder, find_obtainable
 from circuitlang.models.shape import (
     BUILTIN_FOLDER,
@@ -10,17 +11,22 @@ from circuitlang.models.shape import (
     shape_of_folder,
     shape_of_name,
 )
+from circuitlang.models.size import ModelSize, size_of_folder, size_of_name
 
 __all__ = [
     "BUILTIN_FOLDER",
     "KNOWN_SHAPES",
     "OBTAINABLE",
     "ModelShape",
+    "ModelSize",
     "ObtainableModel",
     "builtin_folder",
     "builtin_names",
     "cache_folder",
     "find_obtainable",
+    "folder_at_hand",
     "shape_of_folder",
     "shape_of_name",
+    "size_of_folder",
+    "size_of_name",
 ]

@@ -1,0 +1,124 @@
+"""What a file's run will cost, from the model's config and tokenizer where they are at hand."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from circuitlang.circuit import Circuit, expand
+from circuitlang.models import ModelSize, folder_at_hand, size_of_folder, size_of_name
+from circuitlang.plan import Plan
+from circuitlang.plan.cost import (
+    EngineCost,
+    Geometry,
+    Machine,
+    RunCost,
+    rows_of_batches,
+    run_cost,
+    seconds,
+)
+
+if TYPE_CHECKING:
+    from circuitlang.engine.tokenizer import Tokenizer
+
+_MOST_PROMPTS = 240
+"""Prompts that are tokenised; more of the same templates have the same lengths."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Costs of a run, an engine each, with its time in seconds.
+
+    ``exact`` is false where the model's own tokenizer is not at hand and words stand for tokens.
+    """
+
+    size: ModelSize
+    batches: tuple[Geometry, ...]
+    machine: Machine
+    costs: tuple[tuple[RunCost, float], ...]
+    exact: bool
+
+
+def estimate(
+    plan: Plan, engines: Sequence[EngineCost], batch_size: int, threads: int | None
+) -> Estimate | None:
+    """Cost of a run with each engine; None when the model's sizes are not known here."""
+    circuit = plan.circuit
+    model = circuit.model
+    folder = folder_at_hand(model.kind, model.name, model.revision)
+    size = size_of_folder(folder) if folder else None
+    if size is None and folder is None and model.kind == "name":
+        size = size_of_name(model.name)
+    if size is None:
+        return None
+    batches, exact = _batches(circuit, folder, batch_size)
+    machine = Machine(_rate(model.dtype, threads))
+    settings = circuit.settings
+    draws = len(circuit.all_claims) * circuit.prompts.sample * settings.resamples
+    costs = [run_cost(plan, size, batches, engine) for engine in engines]
+    timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
+    return Estimate(size, batches, machine, timed, exact)
+
+
+def _batches(
+    circuit: Circuit, folder: Path | None, batch_size: int
+) -> tuple[tuple[Geometry, ...], bool]:
+    """The batches of a run, and whether the model's own tokenizer told their lengths."""
+    from circuitlang.engine.tokens import named_positions, token_index
+
+    tokenizer, exact = _tokenizer(folder)
+    prompts, positions = circuit.prompts, named_positions(circuit)
+    templates = len(prompts.templates)
+    most = max(templates, _MOST_PROMPTS // templates * templates)
+    some = replace(prompts, sample=min(prompts.sample, most))
+    lengths, places = [], []
+    for pair in expand(some, circuit.metric):
+        ranges = tokenizer.encode(pair.clean.text)[1]
+        lengths.append(max(1, len(ranges)))
+        found = {p: token_index(p, pair.clean, ranges) for p in positions}
+        # A position outside the prompt is a mistake that `check --tokens` names.
+        places.append({p: min(max(0, i), lengths[-1] - 1) for p, i in found.items()})
+    rows = [i % len(lengths) for i in range(prompts.sample)]  # templates take turns
+    batches = rows_of_batches([(lengths[row], places[row]) for row in rows], batch_size)
+    return tuple(
+        Geometry.of(lengths[rows[batch[0]]], [places[rows[i]] for i in batch]) for batch in batches
+    ), exact
+
+
+def _tokenizer(folder: Path | None) -> "tuple[Tokenizer, bool]":
+    """The model's own, or words in its place; and whether it is the model's own."""
+    from circuitlang.engine.errors import ModelError
+    from circuitlang.engine.tokenizer import FastTokenizer
+    from circuitlang.engine.word_tokenizer import WordTokenizer
+
+    if folder is not None:
+        try:
+            return FastTokenizer.from_folder(folder), True
+        except (OSError, ModelError, ModuleNotFoundError):
+            pass  # the size alone is worth an estimate
+    return WordTokenizer(), False
+
+
+def _rate(dtype: str, threads: int | None) -> float:
+    """Operations a second of a large matrix product: the middle of three."""
+    if threads is not None and "numpy" not in sys.modules:
+        # Read once, when the library below numpy is loaded.
+        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    import numpy as np
+
+    side = 1024
+    number = np.float64 if dtype == "float64" else np.float32
+    matrix = np.full((side, side), 0.5, dtype=number)
+    product = np.empty_like(matrix)  # made once: the first touch of memory takes time
+    np.matmul(matrix[:64], matrix[:, :64])  # starts the library's threads
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        np.matmul(matrix, matrix, out=product)
+        times.append(time.perf_counter() - started)
+    return 2 * side**3 / median(times)

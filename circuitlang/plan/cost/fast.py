@@ -1,0 +1,317 @@
+"""Operations of experiments under the fast engine: a shadow of how it assembles its passes.
+
+What the engine does is in `engine/fast`: `assembly` decides where a pass resumes, `changes` what
+edges start from and `descent` what each layer computes. Tests hold these counts against a count of
+what torch really multiplied.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from circuitlang.circuit import (
+    MLP,
+    Component,
+    Direction,
+    Head,
+    Logits,
+    Position,
+    Receiver,
+    Slot,
+    can_feed,
+)
+from circuitlang.models import ModelSize
+from circuitlang.plan.cost.geometry import Geometry
+from circuitlang.plan.intervention import (
+    AblateNodes,
+    Activation,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
+
+
+class Phase(IntEnum):
+    """Where in a layer a pass resumes, as the engine's jobs have it."""
+
+    BEFORE = 0
+    ATTENTION = 1
+    MIDDLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Senders whose changes run to receivers through MLPs alone: done once for all receivers."""
+
+    senders: tuple[Component, ...]
+    positions: tuple[Position, ...]
+    direction: Direction
+    through_mlps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The pass of one experiment, from where it resumes, and what else the experiment needs.
+
+    ``enter`` at as many layers as there are means that there is no pass. ``attended`` heads of the
+    layer of entrance are computed anew, ``written`` ones only write something else. ``extra``
+    counts operations besides the pass; ``sent`` and ``receivers`` name what is shared with others.
+    """
+
+    denoising: bool
+    start: int
+    enter: tuple[int, Phase]
+    attended: int = 0
+    written: int = 0
+    extra: int = 0
+    sent: Sent | None = None
+    receivers: tuple[Receiver, ...] = ()
+    second_base: bool = False
+
+    def operations(self, size: ModelSize, geometry: Geometry) -> int:
+        """Of the pass and the extras; of what is shared, nothing."""
+        (first, phase), last = self.enter, size.shape.layers - 1
+        tokens, keys = geometry.length - self.start, geometry.length
+        total = 0
+        for layer in range(first, last + 1):
+            outputs = 1 if layer == last else tokens
+            if layer > first or phase is Phase.BEFORE:
+                total += size.layer(tokens, keys, outputs)
+            elif phase is Phase.MIDDLE:
+                total += size.mlp * outputs
+            else:
+                total += self.attended * size.attention(outputs, keys)
+                total += (self.attended + self.written) * size.slot * outputs
+                total += 0 if size.shape.parallel else size.mlp * outputs
+        answers = 2 * 2 * size.d_model
+        return geometry.prompts * (total + self.extra + answers)
+
+
+def resume(intervention: Intervention, size: ModelSize, geometry: Geometry) -> Resumption:
+    """Where the fast engine resumes an experiment on a batch."""
+    return _Assembly(size, geometry).resumption(intervention)
+
+
+def shared_operations(
+    sent: Sent, receivers: Sequence[Receiver], size: ModelSize, geometry: Geometry
+) -> int:
+    """Of carrying senders' changes to all receivers that some experiment names."""
+    columns, layers = geometry.count(sent.positions), size.shape.layers
+    readers = dict.fromkeys(receivers)
+    stop = max(layers if isinstance(r.component, Logits) else r.component.layer for r in readers)
+    total = sum(size.slot for sender in sent.senders if isinstance(sender, Head))
+    total += sum(size.slot for receiver in readers if isinstance(receiver.component, Head))
+    moving: set[int] = set()
+    if sent.through_mlps:
+        moving = set(range(min(s.layer for s in sent.senders), stop))
+    entered = {r.component.layer for r in readers if isinstance(r.component, MLP)}
+    total += len(moving | entered) * size.mlp
+    return geometry.prompts * columns * total
+
+
+class _Assembly:
+    """Mirrors `engine.fast.assembly.Assembly`, method by method."""
+
+    def __init__(self, size: ModelSize, geometry: Geometry) -> None:
+        self.size, self.geometry = size, geometry
+        self.layers, self.parallel = size.shape.layers, size.shape.parallel
+        self.nothing = (self.layers, Phase.BEFORE)
+
+    def resumption(self, intervention: Intervention) -> Resumption:
+        match intervention:
+            case PatchEdge():
+                return self._edge(intervention)
+            case PatchPath():
+                return self._path(intervention)
+            case PatchActivation():
+                return self._activation(intervention)
+            case AblateNodes():
+                components = dict.fromkeys(intervention.components)
+                start = self.geometry.first(intervention.positions)
+                return self._rewritten(tuple(components), start)
+            case RunCircuitAlone():
+                return self._circuit_alone(intervention)
+
+    def _feeds(self, sender: Component, receiver: Receiver) -> bool:
+        return can_feed(sender, receiver, parallel=self.parallel)
+
+    def _groups(self, edge: PatchEdge) -> list[list[Receiver]]:
+        """Receivers that a sender reaches, by the residual stream they read, in order."""
+        found: dict[tuple[int, bool], list[Receiver]] = {}
+        for receiver in edge.receivers:
+            if any(self._feeds(sender, receiver) for sender in edge.senders):
+                component = receiver.component
+                layer = self.layers if isinstance(component, Logits) else component.layer
+                found.setdefault((layer, isinstance(component, MLP)), []).append(receiver)
+        return [found[key] for key in sorted(found)]
+
+    def _edge(self, edge: PatchEdge) -> Resumption:
+        denoising, groups = edge.direction is Direction.DENOISING, self._groups(edge)
+        if not groups:
+            return Resumption(denoising, self.geometry.length - 1, self.nothing)
+        if edge.through_mlps:
+            first = [receiver for group in groups for receiver in group]
+            logits = [r for r in first if isinstance(r.component, Logits)]
+            senders, first, later = edge.senders, logits or first, []
+        else:
+            first, later = groups[0], [r for group in groups[1:] for r in group]
+            senders = tuple(s for s in edge.senders if self._feeds(s, first[0]))
+        sent = Sent(senders, edge.positions, edge.direction, edge.through_mlps)
+        enter, attended = self._receive(first)
+        late = [s for s in edge.senders if s not in senders]
+        if later:
+            enter = self._carry(enter, first, late)
+        passes = enter != self.nothing
+        return Resumption(
+            denoising,
+            self.geometry.first(edge.positions) if passes else self.geometry.length - 1,
+            enter,
+            attended=attended if enter[1] is Phase.ATTENTION else 0,
+            extra=self._carried(later, late, self.geometry.first(edge.positions), edge.positions),
+            sent=sent,
+            receivers=tuple(first),
+            second_base=denoising and (passes or edge.through_mlps),
+        )
+
+    def _receive(self, receivers: Sequence[Receiver]) -> tuple[tuple[int, Phase], int]:
+        """Where a pass with new values of these receivers enters, and the heads computed there."""
+        if any(isinstance(r.component, Logits) for r in receivers):
+            return self.nothing, 0
+        heads = [r for r in receivers if isinstance(r.component, Head)]
+        mlps = [r.component.layer for r in receivers if isinstance(r.component, MLP)]
+        first = min((_layer(r) for r in heads), default=self.layers)
+        if mlps and min(mlps) < first:
+            return (min(mlps) + 1, Phase.BEFORE), 0
+        if self.parallel and first in mlps:
+            return (first, Phase.BEFORE), 0
+        touched = {head for r in heads if _layer(r) == first for head in self._served(r)}
+        return (first, Phase.ATTENTION), len(touched)
+
+    def _served(self, receiver: Receiver) -> tuple[int, ...]:
+        """The query heads that compute anew when a slot changes."""
+        head = receiver.component
+        if not isinstance(head, Head):
+            return ()
+        return (head.head,) if receiver.slot is Slot.Q else self.size.shape.group_of(head.head)
+
+    def _carry(
+        self, enter: tuple[int, Phase], first: Sequence[Receiver], late: Sequence[Component]
+    ) -> tuple[int, Phase]:
+        """Later receivers of a direct group edge need the job's own stream and late senders."""
+        layer, phase = enter
+        if phase is Phase.BEFORE and late and all(isinstance(r.component, MLP) for r in first):
+            return layer - 1, Phase.BEFORE
+        if phase is Phase.ATTENTION and (late or self.parallel):
+            return layer, Phase.BEFORE
+        return enter
+
+    def _carried(
+        self,
+        later: Sequence[Receiver],
+        late: Sequence[Component],
+        start: int,
+        positions: Sequence[Position],
+    ) -> int:
+        """Operations for a prompt of entering later receivers and of late senders' writes."""
+        if not later:
+            return 0
+        size, last = self.size, self.layers - 1
+        entered = {(_layer(r), r.slot, self._served(r)) for r in later if _is_head(r.component)}
+        mlps = {r.component.layer for r in later if isinstance(r.component, MLP)}
+        total = (len(entered) * size.slot + len(mlps) * size.mlp) * self.geometry.count(positions)
+        for sender in late:
+            if isinstance(sender, Head):
+                own = 1 if sender.layer == last else self.geometry.length - start
+                total += size.slot * (self.geometry.length + own)
+        return total
+
+    def _path(self, path: PatchPath) -> Resumption:
+        denoising, size = path.direction is Direction.DENOISING, self.size
+        length = self.geometry.length
+        extra = sum(size.slot * length for sender in path.senders if isinstance(sender, Head))
+        senders: tuple[Component, ...] = path.senders
+        for hop in path.hops:
+            reached = [r for r in hop.receivers if any(self._feeds(s, r) for s in senders)]
+            for receiver in reached:
+                own = {Head: size.slot, MLP: size.mlp, Logits: 0}[type(receiver.component)]
+                extra += own * self.geometry.count(hop.positions)
+            if not reached:
+                break
+            if hop is path.hops[-1]:
+                enter, attended = self._receive(reached)
+                passes = enter != self.nothing
+                start = self.geometry.first(hop.positions) if passes else length - 1
+                second = denoising and (passes or len(path.hops) > 1)
+                return Resumption(
+                    denoising, start, enter, attended, extra=extra, second_base=second
+                )
+            found = dict.fromkeys(r.component for r in reached)
+            senders = tuple(c for c in found if not isinstance(c, Logits))
+            one = size.attention(length, length) + size.slot * length
+            extra += one * sum(isinstance(sender, Head) for sender in senders)
+        second = denoising and len(path.hops) > 1
+        return Resumption(denoising, length - 1, self.nothing, extra=extra, second_base=second)
+
+    def _activation(self, patch: PatchActivation) -> Resumption:
+        size, layer, length = self.size, patch.layer, self.geometry.length
+        denoising, kind = patch.direction is Direction.DENOISING, patch.activation
+        heads = size.shape.heads if patch.head is None else 1
+        attended = written = extra = 0
+        enter = (layer, Phase.ATTENTION)
+        # Patterns are computed for all heads of a layer.
+        patterns = size.attention(length, length) // 2
+        match kind:
+            case Activation.Q:
+                attended = heads
+            case Activation.K | Activation.V:
+                group = 0 if patch.head is None else patch.head
+                attended = heads if patch.head is None else len(size.shape.group_of(group))
+            case Activation.Z:
+                written = heads
+            case Activation.PATTERN:
+                written, extra = heads, patterns * (size.shape.heads + heads)
+            case Activation.RESID_PRE:
+                enter = (layer, Phase.BEFORE)
+            case Activation.RESID_MID:
+                enter = (layer, Phase.MIDDLE)
+            case Activation.ATTN_OUT:
+                extra = 2 * size.output * length
+                split = size.shape.parallel or not size.shape.mlps
+                enter = (layer + 1, Phase.BEFORE) if split else (layer, Phase.MIDDLE)
+            case Activation.RESID_POST | Activation.MLP_OUT:
+                enter = (layer + 1, Phase.BEFORE)
+        cached = (Activation.Z, Activation.ATTN_OUT, Activation.MLP_OUT)
+        passes = enter != self.nothing
+        second = passes and (denoising or kind not in cached)
+        start = self.geometry.first(patch.positions)
+        return Resumption(denoising, start, enter, attended, written, extra, second_base=second)
+
+    def _circuit_alone(self, run: RunCircuitAlone) -> Resumption:
+        shape = self.size.shape
+        components: list[Component] = [Head(0, head) for head in range(shape.heads)]
+        if shape.mlps and not run.keep_mlps:
+            components.append(MLP(0))
+        return self._rewritten(components, 0)
+
+    def _rewritten(self, components: Sequence[Component], start: int) -> Resumption:
+        """A clean pass with outputs of components replaced."""
+        heads = [c.layer for c in components if isinstance(c, Head)]
+        first_head = min(heads, default=self.layers)
+        first_mlp = min((c.layer for c in components if isinstance(c, MLP)), default=self.layers)
+        if first_mlp < first_head or (first_mlp == first_head and self.parallel):
+            return Resumption(False, start, (first_mlp, Phase.BEFORE))
+        enter = (first_head, Phase.ATTENTION)
+        return Resumption(False, start, enter, written=heads.count(first_head))
+
+
+def _is_head(component: object) -> bool:
+    return isinstance(component, Head)
+
+
+def _layer(receiver: Receiver) -> int:
+    component = receiver.component
+    if isinstance(component, Logits):
+        raise TypeError("logits are of no layer")
+    return component.layer

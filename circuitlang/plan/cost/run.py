@@ -1,0 +1,255 @@
+"""What a whole run costs under an engine: worlds, self-checks and experiments on every batch."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from circuitlang.circuit import Ablation, Direction, Position, Receiver
+from circuitlang.models import ModelSize
+from circuitlang.plan.cost.checks import check_passes, check_sample, few_of
+from circuitlang.plan.cost.fast import Resumption, Sent, resume, shared_operations
+from circuitlang.plan.cost.geometry import Geometry
+from circuitlang.plan.cost.memory import WORLDS_MEMORY, run_bytes, world_bytes
+from circuitlang.plan.cost.reference import reference_operations
+from circuitlang.plan.cost.work import Work
+from circuitlang.plan.intervention import (
+    AblateNodes,
+    Intervention,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+)
+from circuitlang.plan.plan import Experiment, Plan
+
+STACKED_TOKENS = 2048
+"""Tokens in a stacked pass: `engine.fast.engine.DEFAULT_TOKENS`."""
+
+
+class EngineCost(StrEnum):
+    """The engines that a cost can be told for."""
+
+    FAST = "fast"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class KindCost:
+    """All experiments of one kind, on all prompts."""
+
+    kind: str
+    experiments: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What a run does.
+
+    ``whole`` are the model's own passes, ``stacked`` the fast engine's. ``worlds`` and ``checks``
+    are the parts of their operations that no experiment has. ``measured`` counts experiments
+    times batches; ``bytes`` is the peak of memory.
+    """
+
+    engine: EngineCost
+    kinds: tuple[KindCost, ...]
+    whole: Work
+    stacked: Work
+    worlds: int
+    checks: int
+    measured: int
+    bytes: int
+
+    @property
+    def operations(self) -> int:
+        """Of everything."""
+        return self.whole.operations + self.stacked.operations
+
+
+def operations(
+    intervention: Intervention,
+    size: ModelSize,
+    geometry: Geometry,
+    engine: EngineCost = EngineCost.FAST,
+) -> float:
+    """Floating-point operations of one experiment on one batch: how long it takes beside others.
+
+    Under the fast engine everything that experiments could share is counted as its own.
+    """
+    if engine is EngineCost.REFERENCE:
+        return float(reference_operations(intervention, size, geometry))
+    found = resume(intervention, size, geometry)
+    total = found.operations(size, geometry)
+    if found.sent is not None:
+        total += shared_operations(found.sent, found.receivers, size, geometry)
+    return float(total)
+
+
+def run_cost(
+    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost
+) -> RunCost:
+    """The cost of a run over some batches."""
+    worlds = _worlds(plan, size, batches, engine)
+    kinds = Counter(kind_of(experiment.intervention) for experiment in plan.experiments)
+    stacked, whole = Work(), worlds
+    spent = dict.fromkeys(kinds, 0)
+    for geometry, times in Counter(batches).items():
+        once: dict[str, int] = {}
+        if engine is EngineCost.FAST:
+            stacked += _stacked(plan.experiments, size, geometry, once) * times
+        else:
+            whole += _whole(plan.experiments, size, geometry, once) * times
+        for kind, own in once.items():
+            spent[kind] += own * times
+    checks, compared = check_passes(plan, size, batches[0]), Work()
+    if engine is EngineCost.FAST:
+        held, compared = _comparison(plan, size, few_of(batches[0]))
+        checks += held
+    return RunCost(
+        engine,
+        tuple(KindCost(kind, count, spent[kind]) for kind, count in kinds.items()),
+        whole + checks,
+        stacked + compared,
+        worlds.operations,
+        (checks + compared).operations,
+        len(plan.experiments) * len(batches),
+        run_bytes(size, batches, plan.circuit.model.dtype, fast=engine is EngineCost.FAST),
+    )
+
+
+def kind_of(intervention: Intervention) -> str:
+    """The kind of an experiment, for a reader."""
+    match intervention:
+        case PatchEdge():
+            return "edges through MLPs" if intervention.through_mlps else "direct edges"
+        case PatchPath():
+            return "paths"
+        case PatchActivation():
+            return "activations"
+        case AblateNodes():
+            return "ablations"
+        case RunCircuitAlone():
+            return "circuit alone"
+
+
+def _pass(size: ModelSize, geometry: Geometry) -> Work:
+    """One whole forward pass."""
+    layers = size.shape.layers
+    weights = layers * size.layer_parameters + size.d_model * size.vocabulary
+    return Work(1, size.forward(geometry.prompts, geometry.length), layers, weights)
+
+
+def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost) -> Work:
+    """Clean and corrupt runs, a second corrupt one where experiments resume from it, and means.
+
+    Means come from the corrupt runs when those of all batches are held at once, else from a pass
+    of their own.
+    """
+    fast = engine is EngineCost.FAST
+    held = world_bytes(size, plan.circuit.model.dtype, fast=fast)
+    means = any(map(_uses_means, plan.experiments))
+    means = means and held * sum(g.tokens for g in batches) > WORLDS_MEMORY
+    total = Work()
+    for geometry, times in Counter(batches).items():
+        bases = len(_bases(plan.experiments, size, geometry)) if fast else 0
+        total += _pass(size, geometry) * (2 + bases + means) * times
+    return total
+
+
+def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> tuple[Work, Work]:
+    """Holding the fast engine against the model's logits, and against the reference engine.
+
+    The first takes the model's and the engine's own passes over the clean and the corrupt prompts,
+    the second worlds and a sample of experiments by either engine. Returns whole and stacked work.
+    """
+    layers, sample = size.shape.layers, check_sample(plan.experiments)
+    one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
+    own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
+    whole = _pass(size, few) * (2 + 2 + len(_bases(sample, size, few)))
+    whole += _whole(sample, size, few, {})
+    return whole, own * 2 + _stacked(sample, size, few, {})
+
+
+def _bases(
+    experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry
+) -> tuple[Experiment, ...]:
+    """The first experiment, if any, that wants all of the corrupt run: it takes a second pass."""
+    found = (e for e in experiments if resume(e.intervention, size, geometry).second_base)
+    return tuple(e for e, _ in zip(found, range(1), strict=False))
+
+
+def _uses_means(experiment: Experiment) -> bool:
+    intervention = experiment.intervention
+    if not isinstance(intervention, AblateNodes | RunCircuitAlone):
+        return False
+    return intervention.reference is Ablation.MEAN
+
+
+def _whole(
+    experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry, spent: dict[str, int]
+) -> Work:
+    """Experiments under the reference engine; ``spent`` sums operations by kind."""
+    total, one = Work(), _pass(size, geometry)
+    for experiment in experiments:
+        passes = experiment.forward_passes
+        found = reference_operations(experiment.intervention, size, geometry)
+        _add(spent, experiment.intervention, found)
+        total += Work(passes, found, one.visits * passes, one.weights * passes)
+    return total
+
+
+def _stacked(
+    experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry, spent: dict[str, int]
+) -> Work:
+    """Experiments under the fast engine; ``spent`` sums operations by kind."""
+    found = [(e.intervention, resume(e.intervention, size, geometry)) for e in experiments]
+    total = 0
+    shared: dict[Sent, tuple[Intervention, dict[Receiver, None]]] = {}
+    for intervention, resumption in found:
+        own = resumption.operations(size, geometry)
+        _add(spent, intervention, own)
+        total += own
+        if resumption.sent is not None:
+            senders = shared.setdefault(resumption.sent, (intervention, {}))
+            senders[1].update(dict.fromkeys(resumption.receivers))
+    for sent, (intervention, receivers) in shared.items():
+        own = shared_operations(sent, tuple(receivers), size, geometry)
+        _add(spent, intervention, own)
+        total += own
+    layers = size.shape.layers
+    visits = [layers - first for first in _first_layers([r for _, r in found], geometry)]
+    visits += _shared_visits({s: tuple(r) for s, (_, r) in shared.items()}, layers, geometry)
+    return Work(len(visits), total, sum(visits), sum(visits) * size.layer_parameters)
+
+
+def _first_layers(found: Sequence[Resumption], geometry: Geometry) -> Iterator[int]:
+    """Where each stacked pass begins: experiments of one base and first token share passes."""
+    groups: dict[tuple[bool, int], list[int]] = {}
+    for one in found:
+        groups.setdefault((one.denoising, one.start), []).append(one.enter[0])
+    for (_, start), entered in groups.items():
+        stack = max(1, STACKED_TOKENS // (geometry.prompts * (geometry.length - start)))
+        yield from sorted(entered)[::stack]
+
+
+def _shared_visits(
+    shared: dict[Sent, tuple[object, ...]], layers: int, geometry: Geometry
+) -> list[int]:
+    """Layers that carrying changes to receivers visits, for each stack of senders."""
+    groups: dict[tuple[bool, tuple[Position, ...]], list[Sent]] = {}
+    for sent in shared:
+        if sent.through_mlps:  # the others visit only layers in which something is read
+            key = (sent.direction is Direction.DENOISING, sent.positions)
+            groups.setdefault(key, []).append(sent)
+    visits = []
+    for (_, positions), group in groups.items():
+        stack = max(1, STACKED_TOKENS // (geometry.prompts * geometry.count(positions)))
+        firsts = sorted(min(s.layer for s in sent.senders) for sent in group)
+        visits += [layers - first for first in firsts[::stack]]
+    return visits
+
+
+def _add(spent: dict[str, int], intervention: Intervention, own: int) -> None:
+    kind = kind_of(intervention)
+    spent[kind] = spent.get(kind, 0) + own

@@ -1,0 +1,457 @@
+"""What `plan` says a run costs, against what torch multiplies."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from circuitlang.circuit import (
+    AT_END,
+    MLP,
+    TOKEN,
+    Ablation,
+    Direction,
+    Head,
+    Logits,
+    Position,
+    Receiver,
+    Slot,
+)
+from circuitlang.engine.batch import Batch, batches
+from circuitlang.engine.fast import FastEngine
+from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.reference import ReferenceEngine
+from circuitlang.engine.self_checks import self_checks
+from circuitlang.models import (
+    KNOWN_SHAPES,
+    ModelSize,
+    builtin_folder,
+    folder_at_hand,
+    size_of_folder,
+    size_of_name,
+)
+from circuitlang.plan import (
+    AblateNodes,
+    Activation,
+    Experiment,
+    Hop,
+    Kept,
+    PatchActivation,
+    PatchEdge,
+    PatchPath,
+    Plan,
+    RunCircuitAlone,
+    compile_plan,
+    experiment_id,
+)
+from circuitlang.plan.cost import (
+    EngineCost,
+    Geometry,
+    Machine,
+    RunCost,
+    Work,
+    operations,
+    rows_of_batches,
+    run_cost,
+    seconds,
+)
+from tests.commands import circuitlang
+from tests.engine_models import LENGTH, P0, P1, P2, bridged, random_batch
+from tests.front_end import circuit_of
+from tests.tiny_models import circuit_text, tiny_gpt2
+
+D, HEADS, VOCABULARY = 96, 6, 50
+SPECIAL = {"bos_token_id": 49, "eos_token_id": 49}
+
+
+def gpt2():
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=16, n_embd=D, n_layer=4, n_head=HEADS, **SPECIAL
+    )
+    size = (D, D // HEADS, 4 * D, VOCABULARY, False, True, 16)
+    return GPT2LMHeadModel(config), size
+
+
+def llama():
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=D, intermediate_size=200, num_hidden_layers=4,
+        num_attention_heads=HEADS, num_key_value_heads=2, max_position_embeddings=16, **SPECIAL,
+    )  # fmt: skip
+    return LlamaForCausalLM(config), (D, D // HEADS, 200, VOCABULARY, True, False, 0)
+
+
+def neox():
+    config = GPTNeoXConfig(
+        vocab_size=VOCABULARY, hidden_size=D, intermediate_size=200, num_hidden_layers=4,
+        num_attention_heads=HEADS, max_position_embeddings=16, **SPECIAL,
+    )  # fmt: skip
+    return GPTNeoXForCausalLM(config), (D, D // HEADS, 200, VOCABULARY, False, False, 0)
+
+
+class Bench:
+    def __init__(self, make):
+        model, sizes = make()
+        self.model = bridged(model.double().eval())
+        self.size = ModelSize(self.model.shape, *sizes)
+        self.batch: Batch = random_batch()
+        self.geometry = self.batch.geometry
+        self.means = MeanOutputs.of(self.model, [self.batch], per_template=True)
+
+
+@pytest.fixture(scope="module", params=[gpt2, llama, neox], ids=lambda f: f.__name__)
+def bench(request):
+    return Bench(request.param)
+
+
+def _attention(query, key, value, *args, out_val=None, **kwargs):
+    prompts, heads, queries, size = query
+    return 4 * prompts * heads * queries * key[-2] * size
+
+
+def counted(work) -> int:
+    """Operations of all matrix products that a piece of work makes."""
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    counter = FlopCounterMode(display=False, custom_mapping={flash: _attention})
+    with counter:
+        work()
+    return counter.get_total_flops()
+
+
+NOISING, DENOISING = Direction.NOISING, Direction.DENOISING
+INTO_LOGITS = (Receiver(Logits()),)
+
+
+def slots(*texts):
+    """Receivers `2.1.Q` and `3` (an MLP)."""
+    found = []
+    for text in texts:
+        layer, *rest = text.split(".")
+        if rest:
+            found.append(Receiver(Head(int(layer), int(rest[0])), Slot(rest[1])))
+        else:
+            found.append(Receiver(MLP(int(layer))))
+    return tuple(found)
+
+
+def edge(senders, receivers, positions=(), through=True, direction=NOISING):
+    return PatchEdge(tuple(senders), receivers, positions, through, direction)
+
+
+EXPERIMENTS = {
+    "through to Q at END": edge([Head(0, 1)], slots("2.0.Q"), (AT_END,)),
+    "through to V": edge([Head(0, 1), Head(1, 0)], slots("2.0.V", "3.1.V"), (P0, P2)),
+    "through to K everywhere": edge([Head(0, 2)], slots("3.3.K")),
+    "through from an MLP": edge([MLP(0)], slots("2.2.V", "2"), (P1,)),
+    "through to an MLP": edge([Head(0, 2)], slots("2"), (P1,)),
+    "through to logits": edge([Head(1, 2), Head(2, 3)], INTO_LOGITS, (AT_END,)),
+    "through, denoising": edge([Head(1, 2)], slots("2.1.Q"), (P2,), direction=DENOISING),
+    "direct": edge([Head(0, 1)], slots("2.0.V"), (P2,), through=False),
+    "direct to logits": edge([Head(0, 1)], INTO_LOGITS, (AT_END,), through=False),
+    "direct, two layers": edge([Head(0, 1)], slots("1.0.V", "3.2.Q"), (P2,), through=False),
+    "direct, a sender between": edge(
+        [Head(0, 1), Head(2, 1)], slots("1.0.V", "3.2.Q", "3"), (P2,), through=False
+    ),
+    "direct to MLPs": edge([Head(0, 1)], slots("1", "3"), (P1, P2), through=False),
+    "direct to MLPs, late": edge([Head(0, 1), MLP(2)], slots("1", "3"), (P1,), through=False),
+    "reaches nothing": edge([Head(3, 1)], slots("1.0.V"), (P1,)),
+    "ablation": AblateNodes((Head(1, 0), Head(1, 3), Head(2, 1)), (P1,), Ablation.MEAN, True),
+    "ablated MLPs": AblateNodes((MLP(1), Head(2, 1)), (), Ablation.ZERO, True),
+    "ablated at END": AblateNodes((Head(3, 0),), (AT_END,), Ablation.RESAMPLE, True),
+    "circuit": RunCircuitAlone((Kept(Head(1, 0), (P1,)),), True, Ablation.MEAN, True),
+    "circuit of MLPs": RunCircuitAlone((Kept(MLP(0), ()),), False, Ablation.ZERO, True),
+    "path": PatchPath(
+        (Head(0, 1),),
+        (Hop(slots("1.2.V"), (P1,)), Hop(slots("2.1.Q", "2.3.Q"), (AT_END,)), Hop(INTO_LOGITS, ())),
+        NOISING,
+    ),
+    "path into a pass": PatchPath(
+        (MLP(0),), (Hop(slots("1"), (P1,)), Hop(slots("2.1.K"), (P1,))), NOISING
+    ),
+    **{
+        f"{kind} of {'all' if head is None else head}": PatchActivation(
+            kind, 1, head, (P1,), NOISING
+        )
+        for kind in Activation
+        for head in ((None, 2) if kind in ("q", "k", "v", "z", "pattern") else (None,))
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_of_the_fast_engine(bench, name):
+    intervention = EXPERIMENTS[name]
+    if bench.size.shape.parallel and getattr(intervention, "activation", "") == "resid_mid":
+        pytest.skip("parallel blocks have no residual stream in the middle")
+    engine = FastEngine(bench.model, bench.means)
+    worlds = engine.worlds(bench.batch)
+    _ = worlds.corrupt._all  # a second pass of the corrupt run belongs to the worlds
+    found = counted(lambda: engine.answers([intervention], worlds))
+    expected = operations(intervention, bench.size, bench.geometry)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+REFERENCE = [n for n, e in EXPERIMENTS.items() if not isinstance(e, PatchPath | PatchActivation)]
+"""What the reference engine runs."""
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_an_experiment_of_the_reference_engine(bench, name):
+    intervention = EXPERIMENTS[name]
+    engine = ReferenceEngine(bench.model, bench.means)
+    worlds = engine.worlds(bench.batch)
+    found = counted(lambda: engine.answers([intervention], worlds))
+    expected = operations(intervention, bench.size, bench.geometry, EngineCost.REFERENCE)
+    assert found == pytest.approx(expected, rel=0.03)
+
+
+def plan_of(bench, *interventions) -> Plan:
+    circuit = circuit_of(circuit_text('"gpt2"'))
+    found = tuple(Experiment(experiment_id(each), each) for each in interventions)
+    return Plan(circuit, found, ())
+
+
+def test_what_experiments_share_is_counted_once(bench):
+    """One sender into three heads' slots: its change goes down through the MLPs once."""
+    edges = [edge([Head(0, 1)], slots(f"3.{h}.Q"), (AT_END,)) for h in range(3)]
+    cost = run_cost(plan_of(bench, *edges), bench.size, [bench.geometry], EngineCost.FAST)
+    engine = FastEngine(bench.model)
+    worlds = engine.worlds(bench.batch)
+    found = counted(lambda: engine.answers(edges, worlds))
+    (kind,) = cost.kinds
+    assert (kind.experiments, kind.operations) == (3, found)
+    alone = [operations(each, bench.size, bench.geometry) for each in edges]
+    assert sum(alone) > 1.5 * found
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_whole_run_of_the_fast_engine(bench, direction):
+    """Worlds, with a second corrupt run where experiments resume from it, and all experiments."""
+    mix = [e for e in EXPERIMENTS.values() if getattr(e, "activation", "") != "resid_mid"]
+    mix = [e for e in mix if getattr(e, "direction", NOISING) is NOISING]
+    mix = [e for e in mix if not isinstance(e, PatchActivation) or e.activation in ("z", "mlp_out")]
+    mix = [replace(e, direction=direction) if hasattr(e, "direction") else e for e in mix]
+    cost = run_cost(plan_of(bench, *mix), bench.size, [bench.geometry], EngineCost.FAST)
+    model, engine = bench.model, FastEngine(bench.model, bench.means)
+    before = model.passes
+    found = counted(lambda: engine.answers(mix, engine.worlds(bench.batch)))
+    whole = 3 if direction is DENOISING else 2
+    assert model.passes - before == whole
+    assert cost.worlds == whole * bench.size.forward(bench.geometry.prompts, LENGTH)
+    spent = sum(kind.operations for kind in cost.kinds)
+    # Senders of several edges at the same positions write once.
+    assert found == pytest.approx(cost.worlds + spent, rel=1e-3)
+    assert cost.operations == cost.worlds + spent + cost.checks
+    assert sum(kind.experiments for kind in cost.kinds) == len(mix)
+
+
+def test_the_self_checks(bench):
+    probe = EXPERIMENTS["through to V"]
+    engine = ReferenceEngine(bench.model, bench.means)
+    few = next(iter(batches(bench.batch.pairs[:4], 4, bench.model.device)))
+    logits = bench.model.run(few.clean).logits
+    before = bench.model.passes
+    found = counted(lambda: self_checks(engine, engine.worlds(few), probe, logits))
+    cost = run_cost(plan_of(bench, probe), bench.size, [bench.geometry], EngineCost.REFERENCE)
+    assert cost.checks == pytest.approx(found, rel=1e-9)
+    experiments = 2 + 2
+    assert cost.whole.passes == bench.model.passes - before + experiments
+
+
+def test_a_batch_starts_at_the_first_token_of_any_prompt():
+    later = Position("A", offset=1)
+    geometry = Geometry.of(9, [{P0: 4, P1: 2, later: 5}, {P0: 3, P1: 6, later: 4}])
+    assert (geometry.prompts, geometry.length, geometry.tokens) == (2, 9, 18)
+    assert geometry.first((P0,)) == 3
+    assert geometry.first((P0, P1)) == 2
+    assert geometry.first((AT_END, later)) == 4
+    assert geometry.first((Position(TOKEN, offset=7),)) == 7
+    assert geometry.first((AT_END,)) == 8
+    assert (geometry.first(()), geometry.count(())) == (0, 9)
+    assert geometry.count((P0, P1)) == 2
+
+
+def test_prompts_of_one_length_share_batches():
+    prompts = [(length, {}) for length in (5, 6, 5, 5, 6, 5, 7)]
+    assert rows_of_batches(prompts, 3) == [(0, 2, 3), (5,), (1, 4), (6,)]
+
+
+def test_prompts_whose_positions_agree_share_batches():
+    early, late = {P0: 2, P1: 6}, {P0: 4, P1: 6}
+    assert rows_of_batches([(9, p) for p in (late, early, late, early)], 4) == [(1, 3), (0, 2)]
+    # A batch of one prompt in eight would be too small to be worth it.
+    assert rows_of_batches([(9, p) for p in (late, early, late, late)], 8) == [(1, 0, 2, 3)]
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("gpt2", 124.4), ("openai-community/gpt2-xl", 1557.6), ("distilgpt2", 81.9),
+        ("EleutherAI/gpt-neo-1.3B", 1315.6), ("EleutherAI/gpt-j-6b", 6050.9),
+        ("EleutherAI/pythia-70m-deduped", 70.4), ("EleutherAI/pythia-6.9b", 6857.3),
+        ("HuggingFaceTB/SmolLM2-135M", 134.5), ("HuggingFaceTB/SmolLM2-1.7B", 1711.4),
+        ("Qwen/Qwen2.5-0.5B", 494.0), ("meta-llama/Llama-3.2-1B", 1235.8),
+        ("meta-llama/Llama-3.1-8B", 8030.3), ("mistralai/Mistral-7B-v0.1", 7241.7),
+    ],
+)  # fmt: skip
+def test_sizes_of_known_models_give_their_published_parameter_counts(name, millions):
+    size = size_of_name(name)
+    assert size is not None
+    assert size.parameters / 1e6 == pytest.approx(millions, rel=0.005)
+
+
+def test_every_known_shape_has_a_size():
+    assert all(size_of_name(name) is not None for name in KNOWN_SHAPES)
+    assert size_of_name("somebody/something") is None
+
+
+def configured(folder: Path, **config) -> ModelSize | None:
+    (folder / "config.json").write_text(json.dumps(config))
+    return size_of_folder(folder)
+
+
+def test_sizes_of_configs(tmp_path: Path):
+    """What transformers itself would build, for each family's names of the sizes."""
+    small = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
+    grouped = {**small, "num_key_value_heads": 2, "intermediate_size": 80}
+    old = {"n_embd": 48, "n_layer": 2, "n_head": 4, "vocab_size": 99, "n_positions": 32}
+    kinds = [[["global", "local"], 1]]
+    neo = {"hidden_size": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 99,
+           "max_position_embeddings": 32, "attention_types": kinds}  # fmt: skip
+    configs = {
+        "gpt2": old, "gptj": {**old, "rotary_dim": 4}, "gpt_neo": neo,
+        "gpt_neox": {**small, "intermediate_size": 80}, "llama": grouped,
+        "mistral": {**grouped, "head_dim": 20}, "qwen2": {**grouped, "tie_word_embeddings": True},
+        "qwen3": {**grouped, "head_dim": 20},
+    }  # fmt: skip
+    for kind, config in configs.items():
+        size = configured(tmp_path, model_type=kind, **config)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **config))
+        matrices = sum(p.numel() for p in model.parameters() if p.dim() == 2)
+        assert size is not None, kind
+        assert size.parameters == matrices, kind
+
+
+def test_sizes_that_cannot_be_known(tmp_path: Path):
+    assert size_of_folder(tmp_path / "absent") is None
+    known = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 9}
+    assert configured(tmp_path, **known, model_type="llama") is not None
+    assert configured(tmp_path, **known, model_type="bloom") is None
+    assert configured(tmp_path, **known | {"vocab_size": "9"}, model_type="llama") is None
+    assert configured(tmp_path, **known | {"hidden_size": 0}, model_type="llama") is None
+
+
+def test_the_hub_cache_is_looked_into_without_the_hub(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    repository = tmp_path / "hub" / "models--some--model"
+    assert folder_at_hand("name", "some/model") is None
+    snapshot = repository / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    assert folder_at_hand("name", "some/model", "abc") == snapshot
+    assert folder_at_hand("name", "some/model") is None
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc\n")
+    assert folder_at_hand("name", "some/model") == snapshot
+    assert folder_at_hand("name", "some/other") is None
+    assert folder_at_hand("name", str(snapshot)) == snapshot
+    assert folder_at_hand("builtin", "ioi_tiny") == builtin_folder("ioi_tiny")
+    assert folder_at_hand("gguf", str(snapshot)) is None
+
+
+# Time
+
+
+def test_time_follows_the_work():
+    size = size_of_name("gpt2")
+    work = Work(passes=1, operations=10**12, visits=12, weights=10**8)
+    cost = RunCost(EngineCost.FAST, (), work, Work(), 0, 0, 0, 0)
+    slow, fast = (seconds(cost, size, Machine(rate), "float32", 0) for rate in (1e11, 2e11))
+    # 1e12 operations at 1e11 a second take ten seconds and what a model's blocks waste.
+    assert 5 < slow - fast < 10
+    stacked = RunCost(EngineCost.FAST, (), Work(), work, 0, 0, 0, 0)
+    assert seconds(stacked, size, Machine(1e11), "float32", 0) < slow
+    assert seconds(cost, size, Machine(1e11), "float32", 10**9) > slow + 10
+
+
+# The command
+
+
+def test_plan_with_a_model_at_hand(tmp_path: Path):
+    tiny_gpt2(tmp_path / "model", layers=2, d_model=16)
+    path = tmp_path / "a.circuit"
+    path.write_text(circuit_text('"./model"'))
+    outcome = circuitlang("plan", "a.circuit", "--engine", "both", home=tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[2].endswith("2 layers; 1 batch of prompts of 14 tokens")
+    rows = {line[2:26].strip(): line[26:].split() for line in lines}
+    assert rows["edges through MLPs"][0] == "1"
+    assert rows["direct edges"][0] == "1"
+    assert lines[4].split("   ")[-2:] == ["fast engine", "reference engine"]
+    assert int(rows["forward passes"][0]) > int(rows["forward passes"][1]) > 10
+    one = circuitlang("plan", "a.circuit", "--engine", "reference", home=tmp_path)
+    assert "fast engine" not in one.out
+    small = circuitlang("plan", "a.circuit", "--batch", "3", "--threads", "1", home=tmp_path)
+    assert "3 batches of prompts of 14 tokens" in small.out
+
+
+def test_plan_without_a_tokenizer_says_about(tmp_path: Path):
+    (tmp_path / "a.circuit").write_text(circuit_text('"gpt2"'))
+    outcome = circuitlang("plan", "a.circuit", home=tmp_path)
+    assert "model gpt2: 124 M parameters, 12 layers; 1 batch of prompts of about 14" in outcome.out
+
+
+def test_plan_says_why_it_cannot_estimate(tmp_path: Path):
+    for model, why in {
+        '"somebody/something"': "there is no config.json of a known family on this machine",
+        'gguf "absent.gguf"': "a GGUF file's sizes are known once it has been run",
+    }.items():
+        (tmp_path / "a.circuit").write_text(circuit_text(model))
+        outcome = circuitlang("plan", "a.circuit", home=tmp_path)
+        assert outcome.code == 0
+        assert why in outcome.out
+        assert "forward passes over every prompt with the reference engine" in outcome.out
+
+
+@pytest.mark.parametrize("engine", EngineCost)
+def test_a_measured_run(tmp_path: Path, engine: EngineCost):
+    """Everything that `run` multiplies, self-checks and choice of the engine included."""
+    from circuitlang.engine.choice import EngineName
+    from circuitlang.engine.loading import load_transformer
+    from circuitlang.engine.measurement import measure
+    from circuitlang.engine.tokens import tokenize
+
+    tiny_gpt2(tmp_path / "model", layers=4, d_model=64)
+    claims = "faithfulness >= -900%\n  ablate B >= -900%"
+    text = circuit_text(f'"{tmp_path / "model"}"', sample=24, claims=claims)
+    plan = compile_plan(circuit_of(text))
+    model = load_transformer(plan.circuit.model)
+    pairs, tokens, problems = tokenize(plan.circuit, model.tokenizer)
+    assert problems == ()
+    shares = batches(tokens, 10, model.transformer.device)
+    geometries = [batch.geometry for batch in shares]
+    size = size_of_folder(tmp_path / "model")
+    assert size is not None
+    cost = run_cost(plan, size, geometries, engine)
+    found = counted(
+        lambda: measure(plan, model, pairs, tokens, engine=EngineName(engine), batch_size=10)
+    )
+    assert model.transformer.passes == cost.whole.passes
+    assert cost.operations == pytest.approx(found, rel=0.03)
