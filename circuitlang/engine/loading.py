@@ -13,14 +13,17 @@ from circuitlang.engine.folder import check_folder, weights_sha256
 from circuitlang.engine.hub import hub_snapshot
 from circuitlang.engine.quiet import quiet
 from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
-from circuitlang.models import builtin_folder, find_obtainable
+from circuitlang.models import ModelSize, builtin_folder, find_obtainable, size_of_folder
 
 _LIBRARIES = ("torch", "transformers", "transformer-lens", "numpy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A transformer ready to run, with what a report must say about it."""
+    """A transformer ready to run, with what a report must say about it.
+
+    ``size`` is None for a family whose `config.json` is not understood.
+    """
 
     transformer: Any
     tokenizer: Tokenizer
@@ -30,6 +33,7 @@ class LoadedModel:
     weights: str
     weights_sha256: str | None
     versions: dict[str, str]
+    size: ModelSize | None = None
 
     def check_vocabulary(self, prompts: Iterable[Sequence[int]]) -> None:
         """Whether the model has every one of these token ids.
@@ -68,6 +72,7 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
         weights=reference.weights,
         weights_sha256=weights_sha256(folder, str(reference)),
         versions={"circuitlang": __version__} | {name: version(name) for name in _LIBRARIES},
+        size=size_of_folder(folder),
     )
 
 

@@ -1,7 +1,7 @@
 """Measuring a plan: every experiment on every prompt batch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -14,6 +14,7 @@ from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.notes import notes
+from circuitlang.engine.progress import Costs, Progress
 from circuitlang.engine.record import Record
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import all_fired, engines_agree, self_checks, unchanged
@@ -28,6 +29,7 @@ from circuitlang.plan import (
     Plan,
     RunCircuitAlone,
 )
+from circuitlang.plan.cost import EngineCost
 
 DEFAULT_BATCH = 32
 DEFAULT_MEMORY = 1 << 30
@@ -38,9 +40,6 @@ CHECKED_PROMPTS = 4
 
 _SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
 """Experiments measured together: a few at first, so that claims complete early, then more."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all and what is being done."""
 
 
 def measure(
@@ -155,14 +154,21 @@ class _Run:
         self.engine: Engine = ReferenceEngine(self.transformer)
         self.checks: list[SelfCheck] = []
         self.notes: list[str] = []
+        self.costs = Costs(model.size)
         self.done = 0
-        self.total = len(batches) * (len(plan.experiments) + 1)
+        self.total = 1
 
     def start(self, name: EngineName) -> None:
         """Choose the engine."""
         few = self.batches[0].first(CHECKED_PROMPTS)
         self.engine, reasons = choose_engine(name, self.transformer, few)
         self.notes += reasons
+        if isinstance(self.engine, ReferenceEngine | BothEngines):
+            self.costs.engine = EngineCost.REFERENCE
+        self.total = sum(
+            self.costs.worlds(batch) + self.costs.of(self.plan.experiments, batch)
+            for batch in self.batches
+        )
 
     def all(self, record: Record, memory: int) -> None:
         """Measure everything, claims' own experiments first, in blocks of prompts that fit."""
@@ -191,7 +197,7 @@ class _Run:
 
     def _worlds(self, batch: Batch, made: AnyWorlds | None) -> AnyWorlds:
         worlds: AnyWorlds = self.engine.worlds(batch) if made is None else made
-        self._step("clean and corrupt runs", 1)
+        self._step("clean and corrupt runs", self.costs.worlds(batch))
         return worlds
 
     def _undisturbed(self, worlds: AnyWorlds, record: Record) -> None:
@@ -247,7 +253,7 @@ class _Run:
         else:
             for experiment, values in zip(experiments, batch.metric_of(answers), strict=True):
                 record.put(experiment.id, batch.rows, values)
-        self._step("experiments", len(experiments))
+        self._step("experiments", self.costs.of(experiments, batch))
 
     def _step(self, what: str, steps: int) -> None:
         self.done += steps

@@ -1,0 +1,34 @@
+"""How far a run is: each step counts by the arithmetic it takes, so that the time left is told."""
+
+from collections.abc import Callable, Sequence
+
+from circuitlang.engine.batch import Batch
+from circuitlang.models import ModelSize
+from circuitlang.plan import Experiment
+from circuitlang.plan.cost import EngineCost, operations
+
+Progress = Callable[[int, int, str], None]
+"""Called with the work done, the work in all (in any unit) and what is being done."""
+
+
+class Costs:
+    """How much of a run's time each step takes, in operations; in steps where sizes are unknown."""
+
+    def __init__(self, size: ModelSize | None) -> None:
+        self.size = size
+        self.engine = EngineCost.FAST
+
+    def worlds(self, batch: Batch) -> int:
+        """The clean and the corrupt run of a batch."""
+        if self.size is None:
+            return 1
+        return 2 * self.size.forward(len(batch.rows), batch.clean.shape[1])
+
+    def of(self, experiments: Sequence[Experiment], batch: Batch) -> int:
+        """Experiments on a batch."""
+        if self.size is None:
+            return len(experiments)
+        geometry = batch.geometry
+        return sum(
+            int(operations(e.intervention, self.size, geometry, self.engine)) for e in experiments
+        )
