@@ -179,7 +179,10 @@ class _Run:
         if needs_means is not None and len(blocks) > 1:
             self.engine.means = MeanOutputs.of(self.transformer, self.batches, needs_means)
         for block in blocks:
-            worlds = [self._worlds(b, first if b is self.batches[0] else None) for b in block]
+            worlds = [
+                self._worlds(batch, first if batch is self.batches[0] else None, record)
+                for batch in block
+            ]
             if needs_means is not None and len(blocks) == 1:
                 runs = ((world.batch, world.corrupt.outputs) for world in worlds)
                 self.engine.means = MeanOutputs(runs, needs_means)
@@ -187,25 +190,21 @@ class _Run:
                 self._self_checks(worlds[0])
                 if not all(check.passed for check in self.checks):
                     return  # no number of this model means anything
-            for world in worlds:
-                self._undisturbed(world, record)
             for group in _groups(self.plan.experiments):
                 for world in worlds:
                     self._measure(group, world, record)
         if isinstance(self.engine, BothEngines):
             self._compare(self.engine, first)
 
-    def _worlds(self, batch: Batch, made: AnyWorlds | None) -> AnyWorlds:
+    def _worlds(self, batch: Batch, made: AnyWorlds | None, record: Record) -> AnyWorlds:
+        """The two runs of a batch, and what they say by themselves."""
         worlds: AnyWorlds = self.engine.worlds(batch) if made is None else made
-        self._step("clean and corrupt runs", self.costs.worlds(batch))
-        return worlds
-
-    def _undisturbed(self, worlds: AnyWorlds, record: Record) -> None:
-        batch = worlds.batch
         record.put("clean", batch.rows, batch.metric(worlds.clean.logits))
         record.put("corrupt", batch.rows, batch.metric(worlds.corrupt.logits))
         for row, hit in zip(batch.rows, batch.answered(worlds.clean.logits), strict=True):
             record.answered[row] = bool(hit)
+        self._step("clean and corrupt runs", self.costs.worlds(batch))
+        return worlds
 
     def _per_template(self) -> bool | None:
         """Whether means are taken within templates; None when no experiment needs means."""
