@@ -285,7 +285,8 @@ def test_a_batch_starts_at_the_first_token_of_any_prompt():
 
 def test_prompts_of_one_length_share_batches():
     prompts = [(length, {}) for length in (5, 6, 5, 5, 6, 5, 7)]
-    assert rows_of_batches(prompts, 3) == [(0, 2, 3), (5,), (1, 4), (6,)]
+    assert rows_of_batches(prompts, 3) == [(0, 2), (3, 5), (1, 4), (6,)]
+    assert rows_of_batches([], 3) == []
 
 
 def test_prompts_whose_positions_agree_share_batches():

@@ -44,5 +44,5 @@ class TestSettings:
     resamples: int = 10_000
     seed: int = 0
     minimum_effect: float = 0.01
-    random_edges: int = 0
+    random_edges: int = 100
     """Matched random edges that each edge is set against, at most; 0 for none."""

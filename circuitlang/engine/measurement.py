@@ -24,20 +24,13 @@ from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
 from circuitlang.plan import (
     AblateNodes,
     Experiment,
-    Intervention,
     PatchEdge,
     Plan,
     RunCircuitAlone,
 )
-from circuitlang.plan.cost import EngineCost
+from circuitlang.plan.cost import CHECKED_PROMPTS, WORLDS_MEMORY, EngineCost, check_sample
 
 DEFAULT_BATCH = 32
-DEFAULT_MEMORY = 1 << 30
-"""Bytes of cached runs: with the rest of a run's needs this stays well under 2 GiB."""
-
-CHECKED_PROMPTS = 4
-"""Prompts that self-checks are made on."""
-
 _SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
 """Experiments measured together: a few at first, so that claims complete early, then more."""
 
@@ -50,7 +43,7 @@ def measure(
     *,
     engine: EngineName = EngineName.FAST,
     batch_size: int = DEFAULT_BATCH,
-    memory: int = DEFAULT_MEMORY,
+    memory: int = WORLDS_MEMORY,
     progress: Progress | None = None,
 ) -> Evidence:
     """Run every experiment of a plan.
@@ -222,7 +215,7 @@ class _Run:
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
         self.checks += self_checks(reference, few, edge, worlds.clean.logits)
-        sample = _sample(self.plan.experiments)
+        sample = [e.intervention for e in check_sample(self.plan.experiments)]
         if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
             self.checks.append(agreement(self.engine, reference, sample, few))
 
@@ -281,16 +274,6 @@ def _groups(experiments: Sequence[Experiment]) -> Iterator[Sequence[Experiment]]
     while start < len(experiments):
         yield experiments[start : start + size]
         start, size = start + size, min(2 * size, _LARGEST_GROUP)
-
-
-def _sample(experiments: Sequence[Experiment]) -> list[Intervention]:
-    """A few experiments of every kind, spread over the plan."""
-    kinds: dict[tuple[type, bool], list[Intervention]] = {}
-    for experiment in experiments:
-        each = experiment.intervention
-        through = isinstance(each, PatchEdge) and each.through_mlps
-        kinds.setdefault((type(each), through), []).append(each)
-    return [each for some in kinds.values() for each in some[:: max(1, len(some) // 2)][:2]]
 
 
 def _reason(error: Exception) -> str:

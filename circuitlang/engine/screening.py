@@ -15,7 +15,6 @@ from circuitlang.engine.errors import RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.measurement import (
-    CHECKED_PROMPTS,
     DEFAULT_BATCH,
     check_context,
     out_of_memory,
@@ -29,6 +28,7 @@ from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import ScreenedEdge, Screening, SelfCheck
 from circuitlang.plan import PatchEdge
+from circuitlang.plan.cost import CHECKED_PROMPTS
 
 Edge = tuple[Component, Receiver]
 

@@ -15,9 +15,7 @@ from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.transformer import Transformer
 from circuitlang.plan import Intervention
-
-DEFAULT_TOKENS = 2048
-"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough for the cache."""
+from circuitlang.plan.cost import STACKED_TOKENS
 
 _TOGETHER = 512
 """Experiments whose edits are held in memory at a time."""
@@ -39,7 +37,7 @@ class FastEngine:
         self,
         model: Transformer,
         means: MeanOutputs | None = None,
-        tokens: int = DEFAULT_TOKENS,
+        tokens: int = STACKED_TOKENS,
     ) -> None:
         self.model, self.means, self.tokens = model, means, tokens
         self.anatomy: Anatomy = read_anatomy(model)

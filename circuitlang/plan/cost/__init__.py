@@ -1,17 +1,30 @@
 """What experiments and runs cost, known before anything runs and without weights."""
 
+from circuitlang.plan.cost.checks import CHECKED_PROMPTS, check_sample
 from circuitlang.plan.cost.duration import Machine, seconds
 from circuitlang.plan.cost.geometry import Geometry, rows_of_batches
-from circuitlang.plan.cost.run import EngineCost, KindCost, RunCost, operations, run_cost
+from circuitlang.plan.cost.memory import WORLDS_MEMORY
+from circuitlang.plan.cost.run import (
+    STACKED_TOKENS,
+    EngineCost,
+    KindCost,
+    RunCost,
+    operations,
+    run_cost,
+)
 from circuitlang.plan.cost.work import Work
 
 __all__ = [
+    "CHECKED_PROMPTS",
+    "STACKED_TOKENS",
+    "WORLDS_MEMORY",
     "EngineCost",
     "Geometry",
     "KindCost",
     "Machine",
     "RunCost",
     "Work",
+    "check_sample",
     "operations",
     "rows_of_batches",
     "run_cost",

@@ -11,6 +11,7 @@ from circuitlang.plan.intervention import PatchEdge
 from circuitlang.plan.plan import Experiment, Plan
 
 CHECKED_PROMPTS = 4
+"""Prompts that self-checks are made on."""
 
 _PASSES = 11
 """On the few prompts: 2 worlds; 2 to patch nothing, 2 to patch everything, 2 for the embeddings of

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from circuitlang.circuit import AT_END, TOKEN, Position
 
@@ -55,15 +56,22 @@ def rows_of_batches(
     """Which prompts, each of a length and with positions, share a batch of at most ``size``.
 
     A batch has one length. Tokens before the first changed one of any of its prompts are never
-    computed, so prompts whose positions agree stay together: where positions change, a batch that
-    is not too small ends.
+    computed, so prompts whose positions agree stay together, unless they are very few.
     """
-    places = [(length, tuple(i for _, i in sorted(at.items()))) for length, at in prompts]
-    found: list[list[int]] = []
-    for row in sorted(range(len(prompts)), key=lambda row: places[row]):
-        last = places[found[-1][-1]] if found else None
-        full = not found or len(found[-1]) == size or places[row][0] != (last or (0,))[0]
-        if full or (places[row] != last and len(found[-1]) >= size / _SHARE):
-            found.append([])
-        found[-1].append(row)
-    return [tuple(rows) for rows in found]
+    places: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for row, (length, at) in enumerate(prompts):
+        places.setdefault((length, tuple(i for _, i in sorted(at.items()))), []).append(row)
+    groups: list[tuple[int, list[int]]] = []
+    for (length, _), rows in sorted(places.items()):
+        if groups and groups[-1][0] == length and len(groups[-1][1]) < size / _SHARE:
+            groups[-1][1].extend(rows)
+        else:
+            groups.append((length, rows))
+    return [part for _, rows in groups for part in _evenly(rows, size)]
+
+
+def _evenly(rows: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Parts of at most ``size``, as equal as they can be."""
+    parts = -(-len(rows) // size)
+    cuts = [len(rows) * part // parts for part in range(parts + 1)]
+    return [tuple(rows[a:b]) for a, b in pairwise(cuts)]

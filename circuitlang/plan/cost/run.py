@@ -24,7 +24,7 @@ from circuitlang.plan.intervention import (
 from circuitlang.plan.plan import Experiment, Plan
 
 STACKED_TOKENS = 2048
-"""Tokens in a stacked pass: `engine.fast.engine.DEFAULT_TOKENS`."""
+"""Tokens in a stacked pass: enough for a matrix product's full rate, few enough for the cache."""
 
 
 class EngineCost(StrEnum):
