@@ -403,8 +403,8 @@ def test_plan_with_a_model_at_hand(tmp_path: Path):
     lines = outcome.out.splitlines()
     assert lines[2].endswith("2 layers; 1 batch of prompts of 14 tokens")
     rows = {line[2:26].strip(): line[26:].split() for line in lines}
-    assert rows["edges through MLPs"][0] == "1"
-    assert rows["direct edges"][0] == "1"
+    assert rows["edges through MLPs"][0] == "2"  # an edge and its random edge
+    assert rows["direct edges"][0] == "2"
     assert lines[4].split("   ")[-2:] == ["fast engine", "reference engine"]
     assert int(rows["forward passes"][0]) > int(rows["forward passes"][1]) > 10
     one = circuitlang("plan", "a.circuit", "--engine", "reference", home=tmp_path)

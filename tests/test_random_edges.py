@@ -1,6 +1,7 @@
 """An edge among its random edges: ranks and p-values by hand, and the whole way with a model."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -327,9 +328,9 @@ def test_the_plan_counts_them(home, capsys):
     assert "12 claims, 13 experiments and 17 random edges, 120 prompts" in shown
     assert shown.count("  set against 3 random edges (6 passes)\n") == 2
     assert "  set against 1 random edge (1 pass)\n" in shown
-    plain = written(home, 0).read_text()
-    passes = 2 + sum(e.forward_passes for e in compile_plan(circuit_of(plain)).experiments)
-    assert f"; {passes + 6 + 6 + 18 + 2 + 1} forward passes" in shown
+    plain = compile_plan(circuit_of(written(home, 0).read_text())).experiments
+    through = sum(getattr(e.intervention, "through_mlps", False) for e in plain)
+    assert re.search(rf"edges through MLPs +{through + 17} ", shown)
     mlps = ("\nnodes {", "\nnodes {\n  M L0.MLP at S2"), ("\nedges {", "\nedges {\n  M ~> SIH.V")
     shown = called(capsys, "plan", written(home, 20, *mlps)).out
     assert "  no random edges: no attention head sends, and a layer has no second MLP" in shown
