@@ -168,6 +168,8 @@ class _Run:
         self._step("clean and corrupt runs", 0)
         needs_means = self._per_template()
         first = self.engine.worlds(self.batches[0])
+        if first.bytes > memory and len(first.batch.rows) > 1:
+            raise MemoryError("one batch's runs are larger than the memory they may hold")
         blocks = _blocks(self.batches, first, memory)
         if needs_means is not None and len(blocks) > 1:
             self.engine.means = MeanOutputs.of(self.transformer, self.batches, needs_means)
