@@ -108,15 +108,21 @@ def compare(
 ) -> Section:
     """Run every method in turn, ``repeats`` times over, and make the table of medians.
 
-    ``needed`` is the closed-form count of operations for all experiments and the two worlds. One
-    round before the timed ones warms up, counts operations and gives the values to compare.
+    ``needed`` is the closed-form count of operations for all experiments and the two worlds. The
+    first round also counts operations and gives the values to compare; where there are more rounds
+    it is not among the times, because counting takes some.
     """
     for entry in entries:
         if not _is_fast(entry):
             truth.of(entry.indices)
-    checked = [_check(entry, experiments, truth) for entry in entries]
     rounds: list[list[float]] = [[] for _ in entries]
-    for _ in range(options.repeats):
+    checked = []
+    for entry, times in zip(entries, rounds, strict=True):
+        seconds, found = _check(entry, experiments, truth, options.device)
+        checked.append(found)
+        if options.repeats == 1:
+            times.append(seconds)
+    for _ in range(options.repeats - 1):
         for entry, times in zip(entries, rounds, strict=True):
             times.append(_seconds(entry, experiments, options.device))
     timings = [
@@ -136,16 +142,23 @@ def _is_fast(entry: Entry) -> bool:
 
 
 def _check(
-    entry: Entry, experiments: Sequence[Any], truth: Truth
-) -> tuple[float | None, float, float | None]:
-    """Passes an experiment, GFLOP for all of them, and the difference from the reference."""
+    entry: Entry, experiments: Sequence[Any], truth: Truth, device: str
+) -> tuple[float, tuple[float | None, float, float | None]]:
+    """Seconds for all experiments; passes an experiment, GFLOP for all, and the difference."""
     method = entry.method
+    values = torch.empty(0)
+
+    def run() -> None:
+        nonlocal values
+        values = method.values([experiments[i] for i in entry.indices])
+
     with FlopCounterMode(display=False) as shared:
-        method.prepare(experiments)
+        first = _timed(lambda: method.prepare(experiments), device)
     before = method.forwards
     with FlopCounterMode(display=False) as each:
-        values = method.values([experiments[i] for i in entry.indices])
+        rest = _timed(run, device)
     scale = len(experiments) / method.measured
+    seconds = first + rest * scale
     gflop = (shared.get_total_flops() + scale * each.get_total_flops()) / 1e9
     passes = None
     if before is not None and method.forwards is not None:
@@ -153,8 +166,9 @@ def _check(
     places = {index: place for place, index in enumerate(entry.indices)}
     common = [i for i in truth.known if i in places]
     if not common:
-        return passes, gflop, None
-    return passes, gflop, truth.difference(common, values[[places[i] for i in common]])
+        return seconds, (passes, gflop, None)
+    difference = truth.difference(common, values[[places[i] for i in common]])
+    return seconds, (passes, gflop, difference)
 
 
 def _seconds(entry: Entry, experiments: Sequence[Any], device: str) -> float:

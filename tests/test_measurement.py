@@ -7,6 +7,7 @@ import torch
 
 from circuitlang.circuit import ModelReference
 from circuitlang.engine import load_transformer, measure
+from circuitlang.engine.batch import batches
 from circuitlang.engine.choice import EngineName
 from circuitlang.engine.errors import HookError, RunError
 from circuitlang.engine.fast import FastEngine, anatomy
@@ -70,12 +71,22 @@ def test_either_engine_gives_the_same_evidence(model, job):
     assert all(check.passed for e in (fast, slow, both) for check in e.self_checks)
 
 
+def batch_bytes(model, tokens):
+    largest = max(batches(tokens, 5, torch.device("cpu")), key=lambda batch: batch.clean.numel())
+    return FastEngine(model.transformer).worlds(largest).bytes
+
+
 def test_little_memory_changes_nothing(model, job):
     """With room for one batch's runs at a time prompts are worked through in blocks."""
     plan, pairs, tokens = job
     whole = measure(plan, model, pairs, tokens, batch_size=5)
-    blocks = measure(plan, model, pairs, tokens, batch_size=5, memory=1)
+    room = 2 * batch_bytes(model, tokens)
+    blocks = measure(plan, model, pairs, tokens, batch_size=5, memory=room)
     assert blocks.complete
+    assert blocks.provenance.batch_size == 5
+    small = measure(plan, model, pairs, tokens, batch_size=5, memory=room // 4)
+    assert small.provenance.batch_size < 5
+    assert any("The memory allowed is too little for 5 prompts" in note for note in small.notes)
     for name, values in whole.patched.items():
         assert close(values, blocks.patched[name])
 
@@ -106,7 +117,7 @@ def test_blocks_that_differ_from_the_models_are_not_used(model, job, monkeypatch
     monkeypatch.setitem(anatomy._SCALES, "GPT2Attention", lambda *_: 0.5)
     evidence = measure(plan, model, pairs, tokens)
     assert evidence.provenance.engine == "reference"
-    assert any("its logits differ from the model's by" in note for note in evidence.notes)
+    assert any("its logits and the model's differ by" in note for note in evidence.notes)
 
 
 def test_prompts_keep_the_order_of_the_file(model, job):
@@ -131,6 +142,8 @@ def test_an_interrupted_run_keeps_what_it_measured(model, job, engine):
 
     evidence = measure(plan, model, pairs, tokens, engine=engine, progress=progress)
     assert not evidence.complete
+    agree = [c for c in evidence.self_checks if c.name.startswith("fast engine and")]
+    assert len(agree) == (engine is not EngineName.REFERENCE)
     whole = [name for name, values in evidence.patched.items() if None not in values]
     assert 0 < len(whole) < len(plan.experiments)
     report = judge(plan, evidence, SourceText("x.circuit", SMALL))

@@ -1,22 +1,38 @@
 """Silent mistakes that a review found, each held down by its reproduction."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from circuitlang.circuit import expand
+from circuitlang.circuit import (
+    Direction,
+    Head,
+    Logits,
+    ModelReference,
+    Receiver,
+    Slot,
+    expand,
+)
 from circuitlang.cli.main import app
+from circuitlang.engine import load_transformer
+from circuitlang.engine.choice import EngineName, choose_engine
+from circuitlang.engine.errors import ModelError
+from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import self_checks
 from circuitlang.engine.tokens import FastTokenizer, tokenize
 from circuitlang.models import BUILTIN_FOLDER
-from tests.engine_models import VOCABULARY, bench
+from circuitlang.plan import PatchEdge
+from tests.engine_models import FAMILIES, VOCABULARY, bench
 from tests.front_end import ROOT, circuit_of
+from tests.tiny_models import tiny_gpt2
 
 TEXT = (ROOT / "circuits" / "builtin_ioi.circuit").read_text(encoding="utf-8")
 SMALL = TEXT.replace("sample  120", "sample  36")
@@ -189,3 +205,50 @@ def test_a_full_disk_is_one_line(file):
         )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == "circuitlang: cannot print: No space left on device\n"
+
+
+# The fast engine
+
+
+def test_a_bridge_that_is_not_the_model_is_refused(tmp_path):
+    """TransformerLens divides by the root of d_head whatever the config says."""
+    folder = tiny_gpt2(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"scale_attn_weights": False}))
+    with pytest.raises(ModelError, match="does not run .* as Transformers does"):
+        load_transformer(ModelReference("name", str(folder)))
+
+
+@pytest.mark.parametrize("make", FAMILIES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_the_fast_engine_takes_every_family(make, dtype):
+    """Also where Transformers computes parts of a float64 model in float32."""
+    b = bench(make, seed=2, dtype=dtype)
+    engine, notes = choose_engine(EngineName.FAST, b.model, b.batch)
+    assert (engine.name, notes) == ("fast", ())
+
+
+def test_a_model_without_the_parts_is_left_to_the_reference_engine(monkeypatch):
+    b = bench(FAMILIES[0], seed=2)
+    monkeypatch.delattr(b.model.bridge.blocks[0].attn.original_component, "scale_attn_weights")
+    engine, notes = choose_engine(EngineName.FAST, b.model, b.batch)
+    assert engine.name == "reference"
+    assert "does not know this model's parts" in notes[0]
+
+
+def test_senders_changes_are_not_held_beside_the_cached_runs():
+    b = bench(FAMILIES[0], seed=2)
+    fast = FastEngine(b.model)
+    worlds = fast.worlds(b.batch)
+    edge = PatchEdge((Head(0, 1),), (Receiver(Logits()),), (), False, Direction.DENOISING)
+    before = worlds.bytes
+    fast.answers([edge, replace(edge, direction=Direction.NOISING)], worlds)
+    assert not worlds._writes
+    fast.answers([PatchEdge((Head(0, 1),), (Receiver(Head(1, 0), Slot.Q),), (), False,
+                            Direction.DENOISING)], worlds)  # fmt: skip
+    assert worlds.bytes > before  # the corrupt world is a base now, and is counted as one
+
+
+def test_a_sender_counts_once():
+    with pytest.raises(ValueError, match="a sender is named twice"):
+        PatchEdge((Head(0, 1),) * 2, (Receiver(Logits()),), (), False, Direction.NOISING)

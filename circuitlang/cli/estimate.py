@@ -45,7 +45,11 @@ class Estimate:
 
 
 def estimate(
-    plan: Plan, engines: Sequence[EngineCost], batch_size: int, threads: int | None
+    plan: Plan,
+    engines: Sequence[EngineCost],
+    batch_size: int,
+    threads: int | None,
+    memory: int,
 ) -> Estimate | None:
     """Cost of a run with each engine; None when the model's sizes are not known here."""
     circuit = plan.circuit
@@ -60,7 +64,7 @@ def estimate(
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings
     draws = len(circuit.all_claims) * circuit.prompts.sample * settings.resamples
-    costs = [run_cost(plan, size, batches, engine) for engine in engines]
+    costs = [run_cost(plan, size, batches, engine, memory) for engine in engines]
     timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
     return Estimate(size, batches, machine, timed, exact)
 

@@ -43,6 +43,12 @@ FileArgument = Annotated[Path, typer.Argument(help="A .circuit file.", show_defa
 FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit files.")]
 
 
+MemoryOption = Annotated[
+    float,
+    typer.Option(min=0.01, max=1e6, help="GiB that cached runs may hold besides the weights."),
+]
+
+
 class EngineOption(StrEnum):
     """Which engine `run` measures with, and whose cost `plan` tells."""
 
@@ -108,6 +114,7 @@ def plan(
         EngineOption, typer.Option(help="fast, reference, or both side by side.")
     ] = EngineOption.FAST,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    memory: MemoryOption = 1.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Show what a run would measure and what it would cost, without the model's weights."""
@@ -115,7 +122,8 @@ def plan(
     from circuitlang.plan.cost import EngineCost
 
     engines = tuple(e for e in EngineCost if engine in (e.value, EngineOption.BOTH))
-    raise typer.Exit(show_plan(Session.open(file), engines, batch, threads))
+    held = int(memory * (1 << 30))
+    raise typer.Exit(show_plan(Session.open(file), engines, batch, threads, held))
 
 
 @app.command()
@@ -132,9 +140,7 @@ def run(
         EngineOption, typer.Option(help="fast; reference is slow and judges it; both compares.")
     ] = EngineOption.FAST,
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
-    memory: Annotated[
-        float, typer.Option(min=0.01, help="GiB that cached runs may hold besides the weights.")
-    ] = 1.0,
+    memory: MemoryOption = 1.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

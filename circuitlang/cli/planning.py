@@ -21,7 +21,7 @@ from circuitlang.report.outcome import ExitCode
 
 
 def show_plan(
-    session: Session, engines: Sequence[EngineCost], batch: int, threads: int | None
+    session: Session, engines: Sequence[EngineCost], batch: int, threads: int | None, memory: int
 ) -> ExitCode:
     """List the experiments of a file and what they cost; refuse a design that cannot pass."""
     problems = check_design(session.circuit)
@@ -39,7 +39,7 @@ def show_plan(
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
         f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
     ]
-    found = estimate(plan, engines, batch, threads)
+    found = estimate(plan, engines, batch, threads, memory)
     lines += no_estimate(plan) if found is None else cost_lines(plan, found)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)

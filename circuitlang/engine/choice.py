@@ -11,7 +11,7 @@ from circuitlang.engine.fast import FastEngine, FastWorlds, UnknownArchitectureE
 from circuitlang.engine.interface import Engine
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine, Worlds
-from circuitlang.engine.self_checks import engines_agree, tolerance
+from circuitlang.engine.self_checks import engine_tolerance, engines_agree
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World
 from circuitlang.evidence import SelfCheck
@@ -63,6 +63,7 @@ class BothEngines:
         self.fast, self.reference = fast, reference
         self.gap = 0.0
         self.compared = 0
+        self.logits: list[Tensor] = []
 
     @property
     def means(self) -> MeanOutputs | None:
@@ -75,7 +76,10 @@ class BothEngines:
 
     def worlds(self, batch: Batch) -> BothWorlds:
         """The runs of either engine."""
-        return BothWorlds(self.fast.worlds(batch), self.reference.worlds(batch))
+        worlds = BothWorlds(self.fast.worlds(batch), self.reference.worlds(batch))
+        if not self.logits:
+            self.logits.append(worlds.clean.logits)
+        return worlds
 
     def answers(self, interventions: Sequence[Intervention], worlds: BothWorlds) -> Tensor:
         """The reference engine's numbers, ``[experiment, prompt, 2]``."""
@@ -87,12 +91,12 @@ class BothEngines:
 
 
 def choose_engine(
-    name: EngineName, model: Transformer, batch: Batch
+    name: EngineName, model: Transformer, batch: Batch, *, denoises: bool = False
 ) -> tuple[Engine, tuple[str, ...]]:
     """The engine to measure with, and notes on why it is not the one asked for.
 
     The fast engine's blocks are its own code, so they are first held against the bridge's logits
-    on a few prompts, ``batch``.
+    on a few prompts, ``batch``. ``denoises``: some experiments start from the corrupt world.
     """
     reference = ReferenceEngine(model)
     if name is EngineName.REFERENCE:
@@ -101,9 +105,10 @@ def choose_engine(
         fast = FastEngine(model)
     except UnknownArchitectureError as error:
         return reference, (_fallback(f"it does not know {error}"),)
+    fast.denoises = denoises
     gap, logits = fast.deviation(batch)
-    if not gap <= tolerance(model, logits):
-        return reference, (_fallback(f"its logits differ from the model's by {gap:.2g}"),)
+    if not gap <= engine_tolerance(model, logits):
+        return reference, (_fallback(f"its logits and the model's differ by {gap:.2g}"),)
     return (BothEngines(fast, reference) if name is EngineName.BOTH else fast), ()
 
 

@@ -61,8 +61,9 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     folder, revision = locate_model(reference)
     config = check_folder(folder, str(reference))
     with quiet():
-        bridge = _boot(folder, reference, device, config["architectures"][0])
+        bridge, own = _boot(folder, reference, device, config["architectures"][0])
         transformer = _transformer(bridge, str(reference), config["architectures"][0])
+        _check_bridge(transformer, own, str(reference))
     return LoadedModel(
         transformer=transformer,
         tokenizer=_tokenizer(folder, bridge),
@@ -159,7 +160,10 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _boot(folder: Path, reference: ModelReference, device: str, architecture: str) -> Any:  # noqa: ANN401
+def _boot(
+    folder: Path, reference: ModelReference, device: str, architecture: str
+) -> tuple[Any, Any]:
+    """The bridge, and the model's own logits of :func:`_probe` from before it was bridged."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -169,10 +173,11 @@ def _boot(folder: Path, reference: ModelReference, device: str, architecture: st
             f"`{name}` has the architecture {architecture}, which TransformerLens does not support"
         )
     _check_device(device)
-    model = _decoder(folder, reference, architecture)
+    model = _decoder(folder, reference, architecture).to(device)
     try:
+        own = _own_logits(model)
         bridge = TransformerBridge.boot_transformers(
-            str(folder), hf_model=model.to(device), device=device, dtype=model.dtype
+            str(folder), hf_model=model, device=device, dtype=model.dtype
         )
     except Exception as error:
         # TransformerLens and transformers raise many types here; the user needs one line.
@@ -185,7 +190,42 @@ def _boot(folder: Path, reference: ModelReference, device: str, architecture: st
                 f"the weights of `{name}` ({architecture}) cannot be folded: {one_line(error)}; "
                 "write `weights plain`"
             ) from error
-    return bridge
+    return bridge, own
+
+
+def _probe(vocabulary: int, device: Any) -> Any:  # noqa: ANN401 - a tensor
+    """A prompt of distinct tokens from all over the vocabulary, ``[1, pos]``."""
+    import torch
+
+    return torch.arange(1, 13, device=device)[None] * vocabulary // 13
+
+
+def _own_logits(model: Any) -> Any:  # noqa: ANN401
+    """Logits ``[1, vocab]`` at the end of the probe, by Transformers alone."""
+    import torch
+
+    with torch.no_grad():
+        return model(_probe(model.config.get_text_config().vocab_size, model.device)).logits[:, -1]
+
+
+def _check_bridge(transformer: Any, own: Any, name: str) -> None:  # noqa: ANN401
+    """Whether the bridged model is the model: all experiments run on the bridge alone.
+
+    Compared are log probabilities, because folded weights shift all logits of a position.
+
+    Raises:
+        ModelError: it computes something else, so that no number would be about the model.
+    """
+    from circuitlang.engine.self_checks import tolerance
+
+    bridged = transformer.run(_probe(own.shape[-1], own.device)).logits[:, : own.shape[-1]]
+    gap = (bridged.log_softmax(-1) - own.log_softmax(-1)).abs().max()
+    transformer.passes = transformer.fired = 0
+    if not float(gap) <= tolerance(transformer, own):
+        raise ModelError(
+            f"TransformerLens does not run `{name}` as Transformers does: log probabilities differ "
+            f"by {float(gap):.2g}, and no measurement would be about the model"
+        )
 
 
 def _decoder(folder: Path, reference: ModelReference, architecture: str) -> Any:  # noqa: ANN401

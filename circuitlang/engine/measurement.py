@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from circuitlang.circuit import Ablation, PromptPair
+from circuitlang.circuit import Ablation, Direction, PromptPair
 from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.choice import BothEngines, EngineName, agreement, choose_engine
 from circuitlang.engine.errors import HookError, RunError
@@ -24,6 +24,7 @@ from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
 from circuitlang.plan import (
     AblateNodes,
     Experiment,
+    PatchActivation,
     PatchEdge,
     Plan,
     RunCircuitAlone,
@@ -71,7 +72,7 @@ def measure(
     check_context(transformer, tokens)
     before = transformer.fingerprint()
     record = Record(len(tokens))
-    run, complete, size = None, True, batch_size
+    run, complete, size, allowed = None, True, batch_size, False
     while True:
         try:
             run = _Run(plan, model, tuple(batches(tokens, size, transformer.device)), progress)
@@ -84,6 +85,7 @@ def measure(
                 raise
             if size == 1:
                 raise RunError("out of memory, even with one prompt at a time") from error
+            allowed = allowed or isinstance(error, _TooLargeError)
             size //= 2
             continue
         break
@@ -91,7 +93,10 @@ def measure(
     own_checks, own_notes = (run.checks, run.notes) if run else ([], [])
     name = run.engine.name if run else ReferenceEngine.name
     if size < batch_size:
-        own_notes.append(f"Memory ran out with {batch_size} prompts at a time; {size} fitted")
+        why = "The memory allowed is too little for" if allowed else "Memory ran out with"
+        own_notes.append(f"{why} {batch_size} prompts at a time; {size} fitted")
+    if run and isinstance(run.engine, BothEngines) and run.engine.compared:
+        own_checks.append(run.compared(run.engine))
     checks = (
         *own_checks,
         all_fired(transformer),
@@ -126,6 +131,10 @@ def check_context(transformer: Transformer, tokens: Sequence[TokenizedPair]) -> 
         )
 
 
+class _TooLargeError(MemoryError):
+    """What the user allows is too little; the machine may have more."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
     named = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -154,7 +163,12 @@ class _Run:
     def start(self, name: EngineName) -> None:
         """Choose the engine."""
         few = self.batches[0].first(CHECKED_PROMPTS)
-        self.engine, reasons = choose_engine(name, self.transformer, few)
+        denoises = any(
+            isinstance(e.intervention, PatchActivation)
+            or getattr(e.intervention, "direction", None) is Direction.DENOISING
+            for e in self.plan.experiments
+        )
+        self.engine, reasons = choose_engine(name, self.transformer, few, denoises=denoises)
         self.notes += reasons
         if isinstance(self.engine, ReferenceEngine | BothEngines):
             self.costs.engine = EngineCost.REFERENCE
@@ -168,8 +182,10 @@ class _Run:
         self._step("clean and corrupt runs", 0)
         needs_means = self._per_template()
         first = self.engine.worlds(self.batches[0])
-        if first.bytes > memory and len(first.batch.rows) > 1:
-            raise MemoryError("one batch's runs are larger than the memory they may hold")
+        per_token = first.bytes / first.batch.clean.numel()
+        largest = max(batch.clean.numel() for batch in self.batches)
+        if largest * per_token > memory and max(len(b.rows) for b in self.batches) > 1:
+            raise _TooLargeError("one batch's runs are larger than the memory they may hold")
         blocks = _blocks(self.batches, first, memory)
         if needs_means is not None and len(blocks) > 1:
             self.engine.means = MeanOutputs.of(self.transformer, self.batches, needs_means)
@@ -188,8 +204,6 @@ class _Run:
             for group in _groups(self.plan.experiments):
                 for world in worlds:
                     self._measure(group, world, record)
-        if isinstance(self.engine, BothEngines):
-            self._compare(self.engine, first)
 
     def _worlds(self, batch: Batch, made: AnyWorlds | None, record: Record) -> AnyWorlds:
         """The two runs of a batch, and what they say by themselves."""
@@ -221,13 +235,11 @@ class _Run:
         if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
             self.checks.append(agreement(self.engine, reference, sample, few))
 
-    def _compare(self, engine: BothEngines, worlds: AnyWorlds) -> None:
+    def compared(self, engine: BothEngines) -> SelfCheck:
         """The gap over everything that was measured twice."""
-        compared = engine.compared // len(self.batches)
-        logits = worlds.clean.logits
-        self.checks.append(
-            engines_agree(self.transformer, engine.gap, compared, logits, "all prompts")
-        )
+        where = f"batches of up to {max(len(batch.rows) for batch in self.batches)} prompts"
+        logits = torch.cat(engine.logits)
+        return engines_agree(self.transformer, engine.gap, engine.compared, logits, where)
 
     def _measure(
         self, experiments: Sequence[Experiment], worlds: AnyWorlds, record: Record

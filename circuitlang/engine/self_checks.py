@@ -99,6 +99,15 @@ def self_checks(
     return tuple(_check(name, unit, tol, law, detail) for name, unit, tol, law, detail in laws)
 
 
+def engine_tolerance(model: Transformer, like: Tensor) -> float:
+    """The largest gap between engines that float noise explains.
+
+    Transformers computes norms, rotary angles and attention patterns of many families in float32
+    even where the weights are float64.
+    """
+    return max(tolerance(model, like), 1e-5 * max(1.0, float(like.abs().max())))
+
+
 def engines_agree(
     model: Transformer, gap: float, compared: int, logits: Tensor, where: str
 ) -> SelfCheck:
@@ -109,7 +118,7 @@ def engines_agree(
     return _check(
         "fast engine and reference engine agree",
         "logits",
-        tolerance(model, logits),
+        engine_tolerance(model, logits),
         lambda: gap,
         f"{compared} experiments on {where}",
     )

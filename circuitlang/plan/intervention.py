@@ -24,6 +24,10 @@ class PatchEdge:
     through_mlps: bool
     direction: Direction
 
+    def __post_init__(self) -> None:
+        if len(set(self.senders)) < len(self.senders):
+            raise ValueError("a sender is named twice: its change would count twice")
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:

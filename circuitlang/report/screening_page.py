@@ -90,10 +90,14 @@ def _closing(report: ScreeningReport, page: Page) -> None:
     for note in report.notes:
         page.line(f"{note}.")
     known = "is undefined" if report.correlation is None else f"is {report.correlation:.3f}"
+    others = report.screened - report.tested
+    limit = f"; it says nothing about the other {others:,}, which the approximation may have missed"
     page.line(
         f"Pearson's correlation between approximation and exact effect {known} over the "
-        f"{report.tested:,} measured edges; it says nothing about the other "
-        f"{report.screened - report.tested:,}, which the approximation may have missed."
+        f"{report.tested:,} measured edges{limit if others else ''}."
+    )
+    page.line(
+        "A claim that is listed may be about other positions: edges here are at every position."
     )
     page.line(
         f"{report.screened:,} edges screened by approximation, {report.tested:,} measured exactly, "

@@ -42,7 +42,8 @@ def _header(report: Report, page: Page) -> None:
     sources = [f"revision {facts.revision[:_SHORT]}"] if facts.revision else ["no revision"]
     if facts.weights_sha256:
         sources.append(f"weights sha256 {facts.weights_sha256[:_SHORT]}")
-    run = f"{facts.engine} engine, batches of {facts.batch_size}, {facts.forward_passes:,} forward "
+    engines = "both engines" if facts.engine == "both" else f"{facts.engine} engine"
+    run = f"{engines}, batches of {facts.batch_size}, {facts.forward_passes:,} forward "
     run += f"passes in {facts.seconds:.1f} s on {facts.device} ({_count(facts.threads, 'thread')})"
     versions = {"circuitlang": report.circuitlang, **facts.versions}
     page.fields(

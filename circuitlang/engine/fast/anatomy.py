@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from circuitlang.circuit import Slot
+from circuitlang.engine.errors import one_line
 from circuitlang.engine.transformer import Transformer
 
 Function = Callable[[Tensor], Tensor]
@@ -174,15 +175,17 @@ def read_anatomy(model: Transformer) -> Anatomy:
         UnknownArchitectureError: with what is not known, for a reader.
     """
     bridge = model.bridge
-    blocks = tuple(_block(model, block) for block in bridge.blocks)
-    return Anatomy(
-        blocks=blocks,
-        final_norm=_norm(bridge.ln_final),
-        unembed=_linear(bridge.unembed),
-        soft_cap=model.soft_cap,
-        parallel=model.shape.parallel,
-        rotary=_rotary(model),
-    )
+    try:
+        return Anatomy(
+            blocks=tuple(_block(model, block) for block in bridge.blocks),
+            final_norm=_norm(bridge.ln_final),
+            unembed=_linear(bridge.unembed),
+            soft_cap=model.soft_cap,
+            parallel=model.shape.parallel,
+            rotary=_rotary(model),
+        )
+    except (AttributeError, KeyError, TypeError) as error:  # a part that is not where it should be
+        raise UnknownArchitectureError(f"this model's parts ({one_line(error, 100)})") from error
 
 
 def _block(model: Transformer, block: Any) -> Block:  # noqa: ANN401 - the bridge is untyped

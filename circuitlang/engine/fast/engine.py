@@ -27,6 +27,9 @@ class FastEngine:
     Every experiment starts from the two cached worlds, resumes at the layer where its first edit
     bites, computes only tokens from the first changed one on, and shares each pass with others.
 
+    ``denoises`` says beforehand that experiments will start from the corrupt world, which otherwise
+    takes a second pass when the first of them does.
+
     Raises:
         UnknownArchitectureError: the model's blocks are put together in an unknown way.
     """
@@ -41,13 +44,13 @@ class FastEngine:
     ) -> None:
         self.model, self.means, self.tokens = model, means, tokens
         self.anatomy: Anatomy = read_anatomy(model)
+        self.denoises = False
 
     def worlds(self, batch: Batch) -> FastWorlds:
         """The clean and the corrupt run."""
         clean = FastWorld(self.model, self.anatomy, batch.clean, base=True)
-        return FastWorlds(
-            batch, clean, FastWorld(self.model, self.anatomy, batch.corrupt, base=False)
-        )
+        corrupt = FastWorld(self.model, self.anatomy, batch.corrupt, base=self.denoises)
+        return FastWorlds(batch, clean, corrupt)
 
     def deviation(self, batch: Batch) -> tuple[float, Tensor]:
         """How far this engine's own whole pass is from the model's, and the model's logits.
@@ -89,4 +92,5 @@ class FastEngine:
         for chunk in chunks(jobs, self.tokens):
             out = Descent(chunk, self.anatomy).run()
             final[[job.index for job in chunk]] = out
+        worlds.forget_changes()
         return final

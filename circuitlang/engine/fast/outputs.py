@@ -69,8 +69,8 @@ def _stream(
             pair = (old, new)
             job.enter = after if parallel or block.mlp is None else (layer, Phase.MIDDLE)
         case _:
-            if parallel:
-                raise ValueError("parallel blocks have no residual stream in the middle")
+            if parallel or setting.anatomy.blocks[layer].mlp is None:
+                raise ValueError("these blocks have no residual stream in the middle")
             pair, job.enter = (base.mid(layer), source.mid(layer)), (layer, Phase.MIDDLE)
     job.added = (columns, at(pair[1], columns) - at(pair[0], columns))
 
@@ -121,7 +121,7 @@ def _rewrite(
         value = corrupt.z(component.layer)
     match reference:
         case Ablation.ZERO:
-            value = torch.zeros_like(value)
+            value = value.new_zeros(()).expand_as(value)
         case Ablation.MEAN:
             value = setting.mean_rows(output_site(component))
     if isinstance(component, MLP):

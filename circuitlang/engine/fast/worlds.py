@@ -56,8 +56,17 @@ class FastWorld:
     @property
     def bytes(self) -> int:
         """Memory that it holds, or will once every slot was asked for."""
-        turned = sum(self.slot(0, slot).numel() for slot in (Slot.Q, Slot.K)) if self._base else 0
-        return self._run.bytes + turned * self._run.logits.element_size() * self.layers
+        held = self._run.bytes
+        if self._base is not None and self._base is not self._run:
+            held += self._base.bytes
+        if self._base is not None and self._turns(0):
+            turned = sum(self.slot(0, slot).numel() for slot in (Slot.Q, Slot.K))
+            held += turned * self.final.element_size() * self.layers
+        return held
+
+    def _turns(self, layer: int) -> bool:
+        """Whether attention works with other queries and keys than those projected."""
+        return self.rotary is not None or self.anatomy.blocks[layer].query_norm is not None
 
     def z(self, layer: int) -> Tensor:
         """Head outputs before the output projection, ``[prompt, pos, head, d_head]``."""
@@ -88,8 +97,7 @@ class FastWorld:
 
     def turned(self, layer: int, slot: Slot) -> Tensor:
         """What attention itself works with: normed and rotated where the model does that."""
-        block = self.anatomy.blocks[layer]
-        if slot is Slot.V or (self.rotary is None and block.query_norm is None):
+        if slot is Slot.V or not self._turns(layer):
             return self.slot(layer, slot)
         found = self._turned.get((layer, slot))
         if found is None:
@@ -162,19 +170,21 @@ class FastWorlds:
         """What a sender writes in the source minus in the base, ``[prompt, position, d_model]``."""
         key = (sender, positions)
         if key not in self._writes:
-            columns = self.columns(positions)
-            if isinstance(sender, MLP):
-                clean, corrupt = (w.mlp_out(sender.layer) for w in (self.clean, self.corrupt))
-                self._writes[key] = at(corrupt, columns) - at(clean, columns)
-            else:
-                block = self.clean.anatomy.blocks[sender.layer]
-                clean, corrupt = (
-                    w.z(sender.layer)[:, :, sender.head] for w in (self.clean, self.corrupt)
-                )
-                change = at(corrupt, columns) - at(clean, columns)
-                self._writes[key] = block.head_write(sender.head, change)
+            self._writes[key] = self._change(sender, self.columns(positions))
         write = self._writes[key]
         return write if direction is Direction.NOISING else -write
+
+    def _change(self, sender: Component, columns: Tensor) -> Tensor:
+        worlds, layer = (self.clean, self.corrupt), sender.layer
+        if isinstance(sender, MLP):
+            clean, corrupt = (at(world.mlp_out(layer), columns) for world in worlds)
+            return corrupt - clean
+        clean, corrupt = (at(world.z(layer)[:, :, sender.head], columns) for world in worlds)
+        return self.clean.anatomy.blocks[layer].head_write(sender.head, corrupt - clean)
+
+    def forget_changes(self) -> None:
+        """Free what senders changed: it serves the experiments that are made together."""
+        self._writes.clear()
 
 
 def at(values: Tensor, columns: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Operations of experiments under the fast engine: a shadow of how it assembles its passes.
 
-What the engine does is in `engine/fast`: `assembly` decides where a pass resumes, `changes` what
-edges start from and `descent` what each layer computes. Tests hold these counts against a count of
-what torch really multiplied.
+What the engine does is in `engine/fast`: `edges`, `paths` and `outputs` decide where a pass
+resumes, `changes` what edges start from and `descent` what each layer computes. Tests hold these
+counts against a count of what torch really multiplied.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,6 @@ class Resumption:
     extra: int = 0
     sent: Sent | None = None
     receivers: tuple[Receiver, ...] = ()
-    second_base: bool = False
 
     def operations(self, size: ModelSize, geometry: Geometry) -> int:
         """Of the pass and the extras; of what is shared, nothing."""
@@ -112,7 +111,7 @@ def shared_operations(
 
 
 class _Assembly:
-    """Mirrors `engine.fast.assembly.Assembly`, method by method."""
+    """Mirrors `edges`, `paths` and `outputs` of `engine.fast`."""
 
     def __init__(self, size: ModelSize, geometry: Geometry) -> None:
         self.size, self.geometry = size, geometry
@@ -172,7 +171,6 @@ class _Assembly:
             extra=self._carried(later, late, self.geometry.first(edge.positions), edge.positions),
             sent=sent,
             receivers=tuple(first),
-            second_base=denoising and (passes or edge.through_mlps),
         )
 
     def _receive(self, receivers: Sequence[Receiver]) -> tuple[tuple[int, Phase], int]:
@@ -243,16 +241,12 @@ class _Assembly:
                 enter, attended = self._receive(reached)
                 passes = enter != self.nothing
                 start = self.geometry.first(hop.positions) if passes else length - 1
-                second = denoising and (passes or len(path.hops) > 1)
-                return Resumption(
-                    denoising, start, enter, attended, extra=extra, second_base=second
-                )
+                return Resumption(denoising, start, enter, attended, extra=extra)
             found = dict.fromkeys(r.component for r in reached)
             senders = tuple(c for c in found if not isinstance(c, Logits))
             one = size.attention(length, length) + size.slot * length
             extra += one * sum(isinstance(sender, Head) for sender in senders)
-        second = denoising and len(path.hops) > 1
-        return Resumption(denoising, length - 1, self.nothing, extra=extra, second_base=second)
+        return Resumption(denoising, length - 1, self.nothing, extra=extra)
 
     def _activation(self, patch: PatchActivation) -> Resumption:
         size, layer, length = self.size, patch.layer, self.geometry.length
@@ -282,11 +276,8 @@ class _Assembly:
                 enter = (layer + 1, Phase.BEFORE) if split else (layer, Phase.MIDDLE)
             case Activation.RESID_POST | Activation.MLP_OUT:
                 enter = (layer + 1, Phase.BEFORE)
-        cached = (Activation.Z, Activation.ATTN_OUT, Activation.MLP_OUT)
-        passes = enter != self.nothing
-        second = passes and (denoising or kind not in cached)
         start = self.geometry.first(patch.positions)
-        return Resumption(denoising, start, enter, attended, written, extra, second_base=second)
+        return Resumption(denoising, start, enter, attended, written, extra)
 
     def _circuit_alone(self, run: RunCircuitAlone) -> Resumption:
         shape = self.size.shape

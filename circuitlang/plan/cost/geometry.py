@@ -56,13 +56,14 @@ def rows_of_batches(
     """Which prompts, each of a length and with positions, share a batch of at most ``size``.
 
     A batch has one length. Tokens before the first changed one of any of its prompts are never
-    computed, so prompts whose positions agree stay together, unless they are very few.
+    computed, so prompts whose positions agree stay together, unless they are very few. The longest
+    come first: what is checked on the first batch should meet everything that length can bring.
     """
     places: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for row, (length, at) in enumerate(prompts):
         places.setdefault((length, tuple(i for _, i in sorted(at.items()))), []).append(row)
     groups: list[tuple[int, list[int]]] = []
-    for (length, _), rows in sorted(places.items()):
+    for (length, _), rows in sorted(places.items(), key=lambda item: (-item[0][0], item[0][1])):
         if groups and groups[-1][0] == length and len(groups[-1][1]) < size / _SHARE:
             groups[-1][1].extend(rows)
         else:

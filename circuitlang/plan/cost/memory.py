@@ -32,9 +32,15 @@ def world_bytes(size: ModelSize, dtype: str, *, fast: bool) -> int:
 
 
 def run_bytes(
-    size: ModelSize, batches: Sequence[Geometry], dtype: str, *, fast: bool, tokens: int = 2048
+    size: ModelSize,
+    batches: Sequence[Geometry],
+    dtype: str,
+    *,
+    fast: bool,
+    memory: int = WORLDS_MEMORY,
+    tokens: int = 2048,
 ) -> int:
-    """The peak of a run's memory.
+    """The peak of a run's memory, of which cached runs may hold ``memory`` bytes.
 
     The sum of all weights, taken before and after a run, holds the largest matrix twice in float64.
     """
@@ -49,4 +55,4 @@ def run_bytes(
     # The fast engine multiplies with Q, K and V of a layer at once and keeps a copy for that.
     weights = number * (size.parameters + slots * fast)
     summing = 2 * 8 * size.d_model * max(size.vocabulary, size.d_mlp)
-    return _LIBRARIES + weights + min(held, WORLDS_MEMORY) + max(stacked, summing)
+    return _LIBRARIES + weights + min(held, memory) + max(stacked, summing)

@@ -87,10 +87,14 @@ def operations(
 
 
 def run_cost(
-    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost
+    plan: Plan,
+    size: ModelSize,
+    batches: Sequence[Geometry],
+    engine: EngineCost,
+    memory: int = WORLDS_MEMORY,
 ) -> RunCost:
-    """The cost of a run over some batches."""
-    worlds = _worlds(plan, size, batches, engine)
+    """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes."""
+    worlds = _worlds(plan, size, batches, engine, memory)
     kinds = Counter(kind_of(experiment.intervention) for experiment in plan.experiments)
     stacked, whole = Work(), worlds
     spent = dict.fromkeys(kinds, 0)
@@ -114,7 +118,13 @@ def run_cost(
         worlds.operations,
         (checks + compared).operations,
         len(plan.experiments) * len(batches),
-        run_bytes(size, batches, plan.circuit.model.dtype, fast=engine is EngineCost.FAST),
+        run_bytes(
+            size,
+            batches,
+            plan.circuit.model.dtype,
+            fast=engine is EngineCost.FAST,
+            memory=memory,
+        ),
     )
 
 
@@ -140,8 +150,10 @@ def _pass(size: ModelSize, geometry: Geometry) -> Work:
     return Work(1, size.forward(geometry.prompts, geometry.length), layers, weights)
 
 
-def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost) -> Work:
-    """Clean and corrupt runs, a second corrupt one where experiments resume from it, and means.
+def _worlds(
+    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost, memory: int
+) -> Work:
+    """Clean and corrupt runs, and means.
 
     Means come from the corrupt runs when those of all batches are held at once, else from a pass
     of their own.
@@ -149,11 +161,10 @@ def _worlds(plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: En
     fast = engine is EngineCost.FAST
     held = world_bytes(size, plan.circuit.model.dtype, fast=fast)
     means = any(map(_uses_means, plan.experiments))
-    means = means and held * sum(g.tokens for g in batches) > WORLDS_MEMORY
+    means = means and held * sum(g.tokens for g in batches) > memory
     total = Work()
     for geometry, times in Counter(batches).items():
-        bases = len(_bases(plan.experiments, size, geometry)) if fast else 0
-        total += _pass(size, geometry) * (2 + bases + means) * times
+        total += _pass(size, geometry) * (2 + means) * times
     return total
 
 
@@ -166,17 +177,9 @@ def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> tuple[Work, Work]
     layers, sample = size.shape.layers, check_sample(plan.experiments)
     one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
     own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
-    whole = _pass(size, few) * (2 + 2 + len(_bases(sample, size, few)))
+    whole = _pass(size, few) * (2 + 2)
     whole += _whole(sample, size, few, {})
     return whole, own * 2 + _stacked(sample, size, few, {})
-
-
-def _bases(
-    experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry
-) -> tuple[Experiment, ...]:
-    """The first experiment, if any, that wants all of the corrupt run: it takes a second pass."""
-    found = (e for e in experiments if resume(e.intervention, size, geometry).second_base)
-    return tuple(e for e, _ in zip(found, range(1), strict=False))
 
 
 def _uses_means(experiment: Experiment) -> bool:
