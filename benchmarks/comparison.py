@@ -115,6 +115,7 @@ def compare(
     for entry in entries:
         if not _is_fast(entry):
             truth.of(entry.indices)
+    here = here.refreshed()
     rounds: list[list[float]] = [[] for _ in entries]
     checked = []
     for entry, times in zip(entries, rounds, strict=True):
@@ -125,6 +126,7 @@ def compare(
     for _ in range(options.repeats - 1):
         for entry, times in zip(entries, rounds, strict=True):
             times.append(_seconds(entry, experiments, options.device))
+    here = here.refreshed()
     timings = [
         Timing(
             entry.method.name, entry.method.measured, len(experiments), statistics.median(times),

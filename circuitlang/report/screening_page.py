@@ -96,9 +96,7 @@ def _closing(report: ScreeningReport, page: Page) -> None:
         f"Pearson's correlation between approximation and exact effect {known} over the "
         f"{report.tested:,} measured edges{limit if others else ''}."
     )
-    page.line(
-        "A claim that is listed may be about other positions: edges here are at every position."
-    )
+    page.line("Edges here are at every position; a claim that is listed may be about some only.")
     page.line(
         f"{report.screened:,} edges screened by approximation, {report.tested:,} measured exactly, "
         "0 claims tested: approximations are no results, exact effects here are no verdicts."
