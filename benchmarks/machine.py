@@ -30,7 +30,7 @@ class Environment:
     def refreshed(self) -> "Environment":
         """Rates measured again, the better of old and new: machines have slow minutes."""
         new = _rates(self.device, self.size, self.rows, 3)
-        return replace(self, rates={shape: max(r, new[shape]) for shape, r in self.rates.items()})
+        return replace(self, rates={shape: max(r, new.get(shape, r)) for shape, r in self.rates.items()})
 
     @property
     def rate(self) -> float:

@@ -28,6 +28,7 @@ from benchmarks.operations import (
 from benchmarks.outcome import Options
 from benchmarks.peak import peak_of
 from benchmarks.workload import (
+    SMOKE,
     Size,
     circuit_edges,
     ioi_circuit,
@@ -42,7 +43,7 @@ from circuitlang.circuit import AT_END, MLP, Direction, Head, Logits, Receiver, 
 from circuitlang.plan import PatchEdge
 from tests.engine_models import P0, P1, bench, gpt2, llama, neox
 
-HERE = Environment("", 1, 1, "cpu", {}, {"any": 1.0})
+HERE = Environment("", 1, 1, "cpu", {}, {"any": 1.0}, SMOKE, 4)
 TINY = Size(layers=4, heads=4, width=64, vocabulary=300)
 
 
