@@ -30,7 +30,8 @@ class Environment:
     def refreshed(self) -> "Environment":
         """Rates measured again, the better of old and new: machines have slow minutes."""
         new = _rates(self.device, self.size, self.rows, 3)
-        return replace(self, rates={shape: max(r, new.get(shape, r)) for shape, r in self.rates.items()})
+        best = {shape: max(rate, new.get(shape, rate)) for shape, rate in self.rates.items()}
+        return replace(self, rates=best)
 
     @property
     def rate(self) -> float:
