@@ -87,7 +87,10 @@ def test_the_false_hypotheses_fail(tmp_path):
 
 
 def test_the_numbers_agree_with_the_oracle(found):
-    """Every edge's effect on the first batch's prompts, to 1e-3 of the effect's scale."""
+    """Every claimed edge's effect on the first batch's prompts, to 1e-3 of the effect's scale.
+
+    And that of some random edges: the oracle is too slow for all of them.
+    """
     from transformers import LlamaForCausalLM
 
     _, _, evidence = found
@@ -98,7 +101,9 @@ def test_the_numbers_agree_with_the_oracle(found):
     net = oracle.read(LlamaForCausalLM.from_pretrained(MODEL.folder, dtype=torch.float32).eval())
     batch = next(batches(tokens, 32, torch.device("cpu")))
     gap = sum(evidence.clean[r] - evidence.corrupt[r] for r in batch.rows) / len(batch.rows)
-    for experiment in plan.experiments:
+    own = {name for need in plan.needs for _, name in need.experiments}
+    drawn = [e for e in plan.experiments if e.id not in own]
+    for experiment in (*(e for e in plan.experiments if e.id in own), *drawn[:: len(drawn) // 3]):
         edge = experiment.intervention
         if not isinstance(edge, PatchEdge):
             continue
