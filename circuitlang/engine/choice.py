@@ -63,7 +63,8 @@ class BothEngines:
         self.fast, self.reference = fast, reference
         self.gap = 0.0
         self.compared = 0
-        self.logits: list[Tensor] = []
+        self._largest = 0
+        self._logits: Tensor | None = None
 
     @property
     def means(self) -> MeanOutputs | None:
@@ -77,8 +78,9 @@ class BothEngines:
     def worlds(self, batch: Batch) -> BothWorlds:
         """The runs of either engine."""
         worlds = BothWorlds(self.fast.worlds(batch), self.reference.worlds(batch))
-        if not self.logits:
-            self.logits.append(worlds.clean.logits)
+        self._largest = max(self._largest, len(batch.rows))
+        if self._logits is None:
+            self._logits = worlds.clean.logits
         return worlds
 
     def answers(self, interventions: Sequence[Intervention], worlds: BothWorlds) -> Tensor:
@@ -88,6 +90,17 @@ class BothEngines:
         self.gap = max(self.gap, _gap(fast, exact))
         self.compared += len(interventions)
         return exact
+
+    def agreement(self) -> SelfCheck:
+        """The gap over everything that was measured twice.
+
+        Raises:
+            ValueError: nothing was measured.
+        """
+        if self._logits is None:
+            raise ValueError("nothing was measured, so nothing was compared")
+        where = f"batches of up to {self._largest} prompts"
+        return engines_agree(self.reference.model, self.gap, self.compared, self._logits, where)
 
 
 def choose_engine(

@@ -17,7 +17,7 @@ from circuitlang.engine.notes import notes
 from circuitlang.engine.progress import Costs, Progress
 from circuitlang.engine.record import Record
 from circuitlang.engine.reference import ReferenceEngine
-from circuitlang.engine.self_checks import all_fired, engines_agree, self_checks, unchanged
+from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
@@ -96,7 +96,7 @@ def measure(
         why = "The memory allowed is too little for" if allowed else "Memory ran out with"
         own_notes.append(f"{why} {batch_size} prompts at a time; {size} fitted")
     if run and isinstance(run.engine, BothEngines) and run.engine.compared:
-        own_checks.append(run.compared(run.engine))
+        own_checks.append(run.engine.agreement())
     checks = (
         *own_checks,
         all_fired(transformer),
@@ -186,7 +186,7 @@ class _Run:
         largest = max(batch.clean.numel() for batch in self.batches)
         if largest * per_token > memory and max(len(b.rows) for b in self.batches) > 1:
             raise _TooLargeError("one batch's runs are larger than the memory they may hold")
-        blocks = _blocks(self.batches, first, memory)
+        blocks = _blocks(self.batches, per_token, memory)
         if needs_means is not None and len(blocks) > 1:
             self.engine.means = MeanOutputs.of(self.transformer, self.batches, needs_means)
         for block in blocks:
@@ -235,12 +235,6 @@ class _Run:
         if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
             self.checks.append(agreement(self.engine, reference, sample, few))
 
-    def compared(self, engine: BothEngines) -> SelfCheck:
-        """The gap over everything that was measured twice."""
-        where = f"batches of up to {max(len(batch.rows) for batch in self.batches)} prompts"
-        logits = torch.cat(engine.logits)
-        return engines_agree(self.transformer, engine.gap, engine.compared, logits, where)
-
     def _measure(
         self, experiments: Sequence[Experiment], worlds: AnyWorlds, record: Record
     ) -> None:
@@ -267,9 +261,8 @@ class _Run:
             self.progress(self.done, self.total, what)
 
 
-def _blocks(batches: Sequence[Batch], worlds: AnyWorlds, memory: int) -> list[tuple[Batch, ...]]:
-    """Batches whose runs fit into memory together; ``worlds`` are the first batch's."""
-    per_token = worlds.bytes / worlds.batch.clean.numel()
+def _blocks(batches: Sequence[Batch], per_token: float, memory: int) -> list[tuple[Batch, ...]]:
+    """Batches whose runs, of some bytes a token, fit into memory together."""
     blocks: list[list[Batch]] = []
     left = 0.0
     for batch in batches:

@@ -10,6 +10,7 @@ from circuitlang.engine.fast.anatomy import Anatomy, Block
 from circuitlang.engine.fast.attention import attend
 from circuitlang.engine.fast.changes import at_end
 from circuitlang.engine.fast.jobs import Carried, Job, Phase, SlotEdit
+from circuitlang.engine.fast.worlds import prompts_of
 
 Rows = slice | Tensor
 
@@ -60,7 +61,7 @@ class Descent:
             job = self.jobs[row]
             if job.added is not None:
                 columns, value = job.added
-                prompts = torch.arange(len(columns), device=columns.device)[:, None]
+                prompts = prompts_of(columns)
                 self.stream[row, prompts, columns - self.start] = stream[prompts, columns] + value
 
     def _layer(self, layer: int, *, last: bool) -> None:
@@ -229,13 +230,13 @@ class Descent:
 
     def _entered(self, row: int, carried: Carried) -> Tensor:
         """A receiver's new input: the job's own stream plus the carried change."""
-        prompts = torch.arange(len(carried.columns), device=carried.columns.device)[:, None]
+        prompts = prompts_of(carried.columns)
         return self.stream[row, prompts, carried.columns - self.start] + carried.change
 
     def _carry_late(self) -> None:
         """Add what late senders write in the source minus their own, ``[prompt, last pos, d]``."""
         for carried, source, own in self.late:
-            prompts = torch.arange(len(carried.columns), device=carried.columns.device)[:, None]
+            prompts = prompts_of(carried.columns)
             place = carried.columns - (self.end + 1 - own.shape[1])
             change = source[prompts, carried.columns] - own[prompts, place.clamp(min=0)]
             carried.change += torch.where(place[..., None] >= 0, change, 0.0)
@@ -249,7 +250,7 @@ class Descent:
             old = values[chosen, :, 0]
             values[chosen, :, 0] = torch.where(hit, at_end(new, columns, self.end), old)
             return
-        prompts = torch.arange(len(columns), device=columns.device)[:, None]
+        prompts = prompts_of(columns)
         values[chosen[:, None, None], prompts, columns - self.start] = new
 
 

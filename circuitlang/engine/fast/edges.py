@@ -10,7 +10,7 @@ from circuitlang.engine.entrance import in_order
 from circuitlang.engine.fast.changes import Received, Sent
 from circuitlang.engine.fast.jobs import Carried, Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.setting import Setting
-from circuitlang.engine.fast.worlds import FastWorld, at
+from circuitlang.engine.fast.worlds import FastWorld, at, prompts_of
 from circuitlang.plan import PatchEdge
 
 Wanted = tuple[Sent, tuple[Receiver, ...]]
@@ -74,7 +74,7 @@ def receive(
         job.enter = (first_head, Phase.ATTENTION)
         if setting.anatomy.parallel and first_head in mlps:
             job.enter = (first_head, Phase.BEFORE)
-    prompts = setting.prompts
+    prompts = prompts_of(columns)
     for layer, new in mlps.items():
         value = job.base.mlp_out(layer).clone()
         value[prompts, columns] = new
@@ -118,7 +118,7 @@ def _carry(
         # A late sender of the first receiver's layer must be seen to run: undo the shortcut.
         first = layer - 1
         value = job.base.mlp_out(first).clone()
-        prompts = setting.prompts
+        prompts = prompts_of(columns)
         value[prompts, columns] += job.added[1]
         job.mlps[first] = Rewrite(setting.worlds.batch.mask(edge.positions), value)
         job.added, job.enter = None, (first, Phase.BEFORE)

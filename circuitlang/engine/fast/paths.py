@@ -9,7 +9,7 @@ from circuitlang.engine.fast.changes import at_end
 from circuitlang.engine.fast.edges import receive
 from circuitlang.engine.fast.jobs import Job
 from circuitlang.engine.fast.setting import Setting
-from circuitlang.engine.fast.worlds import FastWorld, at
+from circuitlang.engine.fast.worlds import FastWorld, at, prompts_of
 from circuitlang.plan import PatchPath
 
 
@@ -63,7 +63,7 @@ def _outputs(
     setting: Setting, base: FastWorld, columns: Tensor, values: dict[Receiver, Tensor]
 ) -> dict[Component, Tensor]:
     """How receivers' writes change, ``[prompt, pos, d_model]``, all else being the base."""
-    prompts = setting.prompts
+    prompts = prompts_of(columns)
     found: dict[Component, Tensor] = {}
     for component in dict.fromkeys(receiver.component for receiver in values):
         if isinstance(component, Logits):

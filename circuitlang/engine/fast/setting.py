@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from circuitlang.circuit import MLP, Component, Receiver, can_feed
@@ -31,12 +30,6 @@ class Setting:
     def length(self) -> int:
         """Tokens of a prompt."""
         return self.worlds.clean.length
-
-    @property
-    def prompts(self) -> Tensor:
-        """Prompt indices ``[prompt, 1]``, to index tokens ``[prompt, position]`` with."""
-        tokens = self.worlds.clean.tokens
-        return torch.arange(len(tokens), device=tokens.device)[:, None]
 
     def feeds(self, sender: Component, receiver: Receiver) -> bool:
         """Whether a sender's output is part of a receiver's input."""

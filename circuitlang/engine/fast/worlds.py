@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,8 +13,6 @@ from circuitlang.engine.fast.attention import pattern
 from circuitlang.engine.site import Kind, Site
 from circuitlang.engine.transformer import Activations, Transformer
 from circuitlang.engine.world import final_site, output_sites
-
-_SLOT_KINDS = {Slot.Q: Kind.Q, Slot.K: Kind.K, Slot.V: Kind.V}
 
 
 class FastWorld:
@@ -32,6 +29,7 @@ class FastWorld:
         sites = (*output_sites(model), final_site(model))
         self._run = model.run(tokens, (*sites, *_base_sites(model)) if base else sites)
         self._base = self._run if base else None
+        self._turned: dict[tuple[int, Slot], Tensor] = {}
 
     @property
     def layers(self) -> int:
@@ -93,7 +91,7 @@ class FastWorld:
 
     def slot(self, layer: int, slot: Slot) -> Tensor:
         """Queries, keys or values as projected, ``[prompt, pos, head, d_head]``."""
-        return self._all[Site(_SLOT_KINDS[slot], layer)]
+        return self._all[self.model.slot_site(layer, slot)]
 
     def turned(self, layer: int, slot: Slot) -> Tensor:
         """What attention itself works with: normed and rotated where the model does that."""
@@ -118,10 +116,6 @@ class FastWorld:
         block = self.anatomy.blocks[layer]
         q, k = self.turned(layer, Slot.Q), self.turned(layer, Slot.K)
         return pattern(q, k, block.scale, block.window)
-
-    @cached_property
-    def _turned(self) -> dict[tuple[int, Slot], Tensor]:
-        return {}
 
     @property
     def _all(self) -> Activations:
@@ -189,5 +183,9 @@ class FastWorlds:
 
 def at(values: Tensor, columns: Tensor) -> Tensor:
     """The values ``[prompt, pos, ...]`` of some tokens: ``[prompt, position, ...]``."""
-    rows = torch.arange(columns.shape[0], device=columns.device)[:, None]
-    return values[rows, columns]
+    return values[prompts_of(columns), columns]
+
+
+def prompts_of(columns: Tensor) -> Tensor:
+    """Prompt indices ``[prompt, 1]``, which pick tokens together with ``columns``."""
+    return torch.arange(len(columns), device=columns.device)[:, None]
