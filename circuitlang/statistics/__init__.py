@@ -1,0 +1,1 @@
+"""Statistics on plain arrays: no claim, no circuit and no model is known here."""
