@@ -14,6 +14,9 @@ from circuitlang.circuit import (
     FaithfulnessClaim,
     expand,
 )
+from circuitlang.plan.design import MIN_PER_TEMPLATE, smallest_p
+
+_FEWEST_LOOKED_AT = 1_000
 
 POWERS = (0.8, 0.95)
 """Chances of a PASS that a design is described by."""
@@ -31,6 +34,7 @@ class Design:
     per_template: tuple[int, ...]
     first_level: float
     last_level: float
+    resamples: int
 
     @classmethod
     def of(cls, circuit: Circuit) -> "Design":
@@ -44,6 +48,7 @@ class Design:
             tuple(counts[i] for i in range(len(prompts.templates))),
             settings.significance / max(1, family),
             settings.significance,
+            settings.resamples,
         )
 
     @property
@@ -60,6 +65,16 @@ class Design:
     def freedom(self) -> int:
         """Degrees of freedom of a standard deviation inside templates."""
         return self.prompts - self.templates
+
+    @property
+    def fewest(self) -> int:
+        """Prompts below which the first level cannot be reached, whatever the effect."""
+        prompts = MIN_PER_TEMPLATE * self.templates
+        while prompts < _FEWEST_LOOKED_AT and (
+            smallest_p(prompts, self.templates, self.resamples) > self.first_level
+        ):
+            prompts += self.templates
+        return prompts
 
     @property
     def levels(self) -> tuple[float, ...]:
