@@ -230,7 +230,8 @@ def test_plan_with_a_pilot(here: Path, capsys: pytest.CaptureFixture[str]):
     )  # fmt: skip
 
     # Three names make 6 prompts of each of 2 templates, and the file takes 10 of the 12.
-    few = text.replace("from names", 'from "Mary", "Paul", "Mark"').replace("sample  24", "sample  10")
+    few = text.replace("sample  24", "sample  10")
+    few = few.replace("from names", 'from "Mary", "Paul", "Mark"')
     few = few.replace("from objects", 'from "ring"').replace("from places", 'from "store"')
     few = few.replace("IO = fresh, S1 = fresh, S2 = fresh", "S2 = IO")
     outcome = plan_pilot(capsys, few, "--pilot", 8)

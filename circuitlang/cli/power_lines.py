@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from circuitlang.circuit import Bound, Circuit, Unit
 from circuitlang.plan.design import smallest_p
+from circuitlang.plan.looks import looks_of
 from circuitlang.plan.reach import POWERS, Design, Reach, judged_by_its_mean, middle, reaches
 
 
@@ -24,7 +25,21 @@ def power_lines(circuit: Circuit) -> list[str]:
         lines.append(f"  {kind} ({number}): {_pass(bounds[0], design)}")
     if others := len(circuit.all_claims) - len(claims):
         lines.append(f"  {others} of other kinds: not known before they are measured")
+    lines += _looks(circuit)
     return [*lines, "  a FAIL needs the effect about as far outside its bound", ""]
+
+
+def _looks(circuit: Circuit) -> list[str]:
+    """When a run may stop, and what each look may spend; nothing for a single look."""
+    if circuit.settings.looks == 1:
+        return []
+    looks = looks_of(circuit)
+    after = ", ".join(f"{look.prompts:,}" for look in looks)
+    levels = ", ".join(f"{100 * look.level:.3g}%" for look in looks)
+    return [
+        f"  {len(looks)} looks, after {after} prompts, at {levels}: a run stops once every claim "
+        "is decided; the power is the last look's"
+    ]
 
 
 def _family(design: Design, circuit: Circuit) -> str:
@@ -34,7 +49,7 @@ def _family(design: Design, circuit: Circuit) -> str:
     shared = f"a claim must reach p <= {design.last_level:.2g}"
     if len(design.levels) > 1:
         shared = (
-            f"{claims} claims share {100 * settings.significance:.4g}%: the first must reach "
+            f"{claims} claims share {100 * design.last_level:.4g}%: the first must reach "
             f"p <= {design.first_level:.2g}, the last {design.last_level:.2g}"
         )
     if min(design.per_template) < 2:

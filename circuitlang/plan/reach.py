@@ -15,6 +15,7 @@ from circuitlang.circuit import (
     expand,
 )
 from circuitlang.plan.design import MIN_PER_TEMPLATE, smallest_p
+from circuitlang.plan.looks import looks_of
 
 _FEWEST_LOOKED_AT = 1_000
 
@@ -28,7 +29,8 @@ class Design:
 
     ``per_template`` counts the different prompts of each template. ``first_level`` is what the
     first claim of the family must reach, ``last_level`` what the last one must once all others are
-    decided; equal without a correction, and with one claim.
+    decided; equal without a correction, and with one claim. With several looks they are those of
+    the last, so the power is a little more than is said: an earlier look may have decided, too.
     """
 
     per_template: tuple[int, ...]
@@ -44,10 +46,11 @@ class Design:
         different = {(p.template, p.clean, p.corrupt, p.answer, p.distractor) for p in pairs}
         counts = Counter(pair[0] for pair in different)
         family = len(circuit.all_claims) if settings.correction is Correction.HOLM else 1
+        level = looks_of(circuit)[-1].level
         return cls(
             tuple(counts[i] for i in range(len(prompts.templates))),
-            settings.significance / max(1, family),
-            settings.significance,
+            level / max(1, family),
+            level,
             settings.resamples,
         )
 
