@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from circuitlang.circuit import expand
+from circuitlang.cli import piloting
 from circuitlang.cli.piloting import further
 from circuitlang.evidence import load_evidence
 from circuitlang.plan import compile_plan
@@ -19,7 +20,7 @@ from circuitlang.report.pilot_page import UNDECIDABLE, render_pilot
 from circuitlang.source import SourceText
 from circuitlang.verdict.pilot import pilot_report
 from tests.commands import called
-from tests.front_end import circuit_of
+from tests.front_end import circuit_of, codes_of
 from tests.sample_evidence import sample_evidence
 from tests.test_power import ONE, text_of
 from tests.tiny_models import circuit_text, tiny_gpt2
@@ -165,21 +166,35 @@ def test_a_claim_without_a_forecast_says_why():
 # Further prompts
 
 
+def drawn(circuit, sample, seed=piloting.PILOT_SEED):
+    return expand(replace(circuit.prompts, sample=sample, seed=seed), circuit.metric)
+
+
 def test_a_pilot_shares_no_prompt_with_its_file():
-    circuit = circuit_of(text_of(sample=40))
+    circuit = circuit_of(text_of(sample=40, words='"Anna", "Mary", "Paul", "Eric", "Rose", "Hal"'))
     own = expand(circuit.prompts, circuit.metric)
-    drawn = expand(replace(circuit.prompts, sample=64), circuit.metric)
-    assert drawn[:40] == own
-    rows = further(drawn, 40)
-    pilot = [drawn[row] for row in rows]
-    assert len(set(pilot)) == len(pilot) == 24
+    pairs = drawn(circuit, 40 + 15)
+    pilot = [pairs[row] for row in further(pairs, own, 15)]
+    assert set(pairs) & set(own)  # it would, were they not left out
     assert not set(pilot) & set(own)
-    # Twelve pairs of four names in two templates: 20 of 24 are the file's, 4 are left.
+    assert len(set(pilot)) == len(pilot) == 15
+    assert [pair.template for pair in pilot].count(0) == 8
+    # Of 24 prompts that four names make in two templates, the file has 20.
     few = circuit_of(text_of(sample=20, words='"Anna", "Mary", "Paul", "Eric"'))
-    drawn = expand(replace(few.prompts, sample=60), few.metric)
-    rows = further(drawn, 20)
-    assert len(rows) == 4
-    assert {drawn[row] for row in rows} | set(drawn[:20]) == set(drawn)
+    own = expand(few.prompts, few.metric)
+    pairs = drawn(few, 60)
+    pilot = [pairs[row] for row in further(pairs, own, 8)]
+    assert len(pilot) == 4
+    assert set(pilot) | set(own) == set(pairs)
+
+
+def test_no_file_draws_as_a_pilot_does():
+    """Not even one whose `sample` was raised after it."""
+    circuit = circuit_of(text_of(sample=40))
+    pilot = drawn(circuit, 20)
+    assert drawn(circuit, 100, seed=0)[40:60] != pilot
+    (code,) = codes_of(text_of().replace("seed 0", f"seed {piloting.PILOT_SEED}"))
+    assert code == "CL224"
 
 
 @pytest.fixture
@@ -194,7 +209,9 @@ def plan_pilot(capsys, text, *options):
     return called(capsys, "plan", "-q", "--threads", 1, "a.circuit", *options)
 
 
-def test_plan_with_a_pilot(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_plan_with_a_pilot(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     edges = "B -> logits >= -900 logits\n  no A ~> B.V within 900 logits"
     text = circuit_text('"./model"', edges=edges, claims="ablate B >= -800 logits", sample=24)
     outcome = plan_pilot(capsys, text, "--pilot", 9, "--json", "p.json")
@@ -206,18 +223,26 @@ def test_plan_with_a_pilot(here: Path, capsys: pytest.CaptureFixture[str]):
     assert "no claim was judged" in outcome.out
     assert "PASS with > 99.9% power at 24 prompts" in outcome.out
 
-    # A longer run of the same file measures the pilot's prompts last.
-    Path("a.circuit").write_text(text.replace("sample  24", "sample  33"))
+    # A run over every prompt that a pilot could have: its rows are those of the pilot.
+    more = text.replace("sample  24 seed 0", "sample  33 seed 7")
+    monkeypatch.setattr(piloting, "PILOT_SEED", 7)
+    outcome = plan_pilot(capsys, text, "--pilot", 9, "--json", "p.json")
+    report = json.loads((here / "p.json").read_text())
+    Path("a.circuit").write_text(more)
     run = called(capsys, "run", "-q", "a.circuit", "--evidence", "e.json", "--json", "r.json")
     assert run.code == 0, run.out
     evidence = load_evidence(here / "e.json")
+    circuit = circuit_of(text)
+    rows = list(further(drawn(circuit, 33, seed=7), expand(circuit.prompts, circuit.metric), 9))
     measured = json.loads((here / "r.json").read_text())["claims"]
     for claim, forecast in zip(measured[:2], report["claims"][:2], strict=True):
         patched = evidence.patched[claim["experiments"][0]]
         change = np.array(evidence.clean) - np.array(patched)
         effect = forecast["forecast"]["effect"]["value"]
-        assert effect == pytest.approx(change[24:].mean(), abs=1e-4)
+        assert effect == pytest.approx(change[rows].mean(), abs=1e-4)
         assert effect != pytest.approx(change.mean(), abs=1e-4)
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
 
     outcome = plan_pilot(capsys, text.replace("sample  24", "sample  2"), "--pilot", 8)
     assert outcome.code == 2

@@ -21,6 +21,10 @@ from circuitlang.plan import check_design, compile_plan
 from circuitlang.plan.reach import Design
 from circuitlang.report.outcome import ExitCode
 
+PILOT_SEED = 2**32
+"""Added to the seed of a file's prompts: its own seeds are smaller, so whatever `sample` and `seed`
+become after the pilot, the file never draws as the pilot did."""
+
 
 @dataclass(frozen=True, slots=True)
 class PilotOptions:
@@ -65,17 +69,19 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     from circuitlang.engine.tokens import tokenize
 
     circuit = ready.circuit
-    own = circuit.prompts.sample
-    longer = replace(circuit, prompts=replace(circuit.prompts, sample=own + options.prompts))
-    pairs, tokens, found = tokenize(longer, ready.model.tokenizer)
+    prompts = circuit.prompts
+    drawn = replace(
+        prompts, sample=prompts.sample + options.prompts, seed=prompts.seed + PILOT_SEED
+    )
+    pairs, tokens, found = tokenize(replace(circuit, prompts=drawn), ready.model.tokenizer)
     if has_errors(found):
         show_diagnostics(session.source, found)
         return ExitCode.USAGE
-    rows = further(pairs, own)
+    rows = further(pairs, ready.pairs, options.prompts)
     counts = Counter(pairs[row].template for row in rows)
-    if min(counts[number] for number in range(len(circuit.prompts.templates))) < 2:
+    if min(counts[number] for number in range(len(prompts.templates))) < 2:
         fail(
-            f"the words make too few prompts beyond the file's {own}: {len(rows)} of "
+            f"the words make too few prompts beyond the file's {prompts.sample}: {len(rows)} of "
             f"{options.prompts} differ from them, and a pilot needs two of each template"
         )
         return ExitCode.USAGE
@@ -112,12 +118,19 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     return ExitCode.PASSED if written else ExitCode.NOT_RUN
 
 
-def further(pairs: Sequence[PromptPair], own: int) -> tuple[int, ...]:
-    """Rows of a longer draw that can serve as a pilot: beyond the file's own, and new."""
-    seen = set(pairs[:own])
+def further(pairs: Sequence[PromptPair], own: Sequence[PromptPair], count: int) -> tuple[int, ...]:
+    """Rows of at most ``count`` pairs that differ from the file's own and from each other.
+
+    Templates take turns in ``pairs``; each gives its share of ``count``, the first ones a pair more
+    where it cannot be divided, and fewer where its words are used up.
+    """
+    templates = 1 + max(pair.template for pair in pairs)
+    left = Counter(number % templates for number in range(count))
+    seen = set(own)
     rows = []
-    for row, pair in enumerate(pairs[own:], own):
-        if pair not in seen:
+    for row, pair in enumerate(pairs):
+        if left[pair.template] and pair not in seen:
             seen.add(pair)
+            left[pair.template] -= 1
             rows.append(row)
     return tuple(rows)

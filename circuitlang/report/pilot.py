@@ -6,8 +6,8 @@ from circuitlang.evidence import Provenance, SelfCheck
 from circuitlang.evidence.frozen import Frozen
 
 WARNING = (
-    "This is a pilot and not a test: no claim was judged. Its prompts are drawn after the file's "
-    "own and none of them is among those, so the test stays untouched."
+    "This is a pilot and not a test: no claim was judged. Its prompts are drawn with another seed, "
+    "and none of them is among the file's own, so the test stays untouched."
 )
 
 
