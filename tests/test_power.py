@@ -86,6 +86,20 @@ def test_a_level_that_no_sign_flip_reaches_has_no_power():
     assert power_above(math.nan, 40, 39, 0.05) == 0.0
 
 
+@pytest.mark.parametrize("level", LEVELS[:2])
+def test_a_sign_flip_has_about_the_power_that_is_said(level):
+    """With the t test beside it, as the larger p-value of a resampling and a flip counts."""
+    prompts, runs, flips = 24, 600, 3_999
+    distance = distance_for(0.8, prompts, prompts - 1, level)
+    random = np.random.default_rng(7)
+    signs = random.choice([-1.0, 1.0], (prompts, flips))
+    values = distance + random.standard_normal((runs, prompts))
+    as_large = (values @ signs >= values.sum(axis=1, keepdims=True) - 1e-12).sum(axis=1)
+    student = stats.ttest_1samp(values, 0, axis=1, alternative="greater").pvalue
+    passed = np.maximum((1 + as_large) / (1 + flips), student) <= level
+    assert passed.mean() == pytest.approx(0.79, abs=4 * math.sqrt(0.8 * 0.2 / runs))
+
+
 # Two limits: TOST
 
 TOST = [
