@@ -49,6 +49,7 @@ class Estimate(Frozen):
     ``value`` and ``interval`` are fractions of mean(clean) - mean(corrupt) for unit `fraction`, or
     in the metric's own unit. ``change`` is the mean change of the metric that the intervention
     made, in the metric's unit. ``strata`` are the templates, the worst for the claim first.
+    ``method`` is how the interval was read off the resamples: BCa where it is defined.
     """
 
     value: float
@@ -57,6 +58,7 @@ class Estimate(Frozen):
     prompts: int
     change: float
     strata: tuple[Stratum, ...]
+    method: Literal["BCa", "percentile"] = "percentile"
 
 
 class RandomEdges(Frozen):
@@ -85,10 +87,11 @@ class ClaimReport(Frozen):
     """One claim with its verdict.
 
     ``kind`` is edge, absence, ablate or faithfulness. ``bound`` is shown as it was judged.
-    ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
-    ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
-    are set for edges, so that a drawing can find its line. ``random_edges`` is None where there was
-    nothing to compare: for other claims, without an estimate, and under `random edges 0`.
+    ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, each the
+    larger of a bootstrap's and a sign-flip test's, and ``level`` the corrected level they were held
+    against. ``senders`` and ``receivers`` are set for edges, so that a drawing can find its line.
+    ``random_edges`` is None where there was nothing to compare: for other claims, without an
+    estimate, and under `random edges 0`.
     """
 
     text: str
