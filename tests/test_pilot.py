@@ -18,6 +18,8 @@ from circuitlang.plan.design import smallest_p
 from circuitlang.plan.reach import Design
 from circuitlang.report.pilot_page import UNDECIDABLE, render_pilot
 from circuitlang.source import SourceText
+from circuitlang.verdict.effect import effect_of
+from circuitlang.verdict.outlook import prompts_to_decide
 from circuitlang.verdict.pilot import pilot_report
 from tests.commands import called
 from tests.front_end import circuit_of, codes_of
@@ -161,6 +163,38 @@ def test_a_claim_without_a_forecast_says_why():
     report = piloted({})
     assert report.claims[0].reason == "the run ended before this was measured"
     assert report.claims[0].reason in render_pilot(report, color=False)
+
+
+def test_what_a_pilot_allows_holds_the_truth():
+    """Pilots of made-up normal prompts: power and sd lie in their brackets at least 95 in 100."""
+    random, runs = np.random.default_rng(8), 120
+    truth, held = power(0.4), []
+    for _ in range(runs):
+        values = 0.24 + 0.1 * random.standard_normal(20)
+        found = piloted({0: (1 - values).tolist()}).claims[0].forecast
+        if found.leans == "PASS":  # what leans to FAIL foretells another chance
+            inside = found.power.low <= truth <= found.power.high
+            held.append(inside and found.sd.low <= 0.1 <= found.sd.high)
+    assert len(held) > 0.9 * runs
+    assert np.mean(held) >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+# What more prompts would decide
+
+
+def test_prompts_to_decide_are_those_of_the_forecast():
+    """Per claim and level; the judge's INCONCLUSIVE may say the same number."""
+    circuit = circuit_of(text_of())
+    plan = compile_plan(circuit)
+    evidence = sample_evidence(plan, {0: effects(0.24, 0.1)})
+    (claim,), (need,) = circuit.all_claims, plan.needs
+    effect = effect_of(claim, need, evidence)
+    templates = tuple(prompt.template for prompt in evidence.prompts)
+    for level in (0.05, 0.005):
+        needed = prompts_to_decide(effect, claim.bound, templates, level)
+        assert power(0.4, needed, level=level) >= 0.8 > power(0.4, needed - 1, level=level)
+    on = sample_evidence(plan, {0: effects(0.2, 0.1)})
+    assert prompts_to_decide(effect_of(claim, need, on), claim.bound, templates, 0.05) is None
 
 
 # Further prompts

@@ -45,7 +45,7 @@ class Design:
         pairs = expand(prompts, circuit.metric)
         different = {(p.template, p.clean, p.corrupt, p.answer, p.distractor) for p in pairs}
         counts = Counter(pair[0] for pair in different)
-        family = len(circuit.all_claims) if settings.correction is Correction.HOLM else 1
+        family = 1 if settings.correction is Correction.NONE else len(circuit.all_claims)
         level = looks_of(circuit)[-1].level
         return cls(
             tuple(counts[i] for i in range(len(prompts.templates))),

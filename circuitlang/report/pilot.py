@@ -4,6 +4,7 @@ from typing import Literal
 
 from circuitlang.evidence import Provenance, SelfCheck
 from circuitlang.evidence.frozen import Frozen
+from circuitlang.report.report import Verdict
 
 WARNING = (
     "This is a pilot and not a test: no claim was judged. Its prompts are drawn with another seed, "
@@ -40,7 +41,7 @@ class PilotForecast(Frozen):
     unit: Literal["fraction", "logits"]
     effect: Range
     sd: Range
-    leans: Literal["PASS", "FAIL"]
+    leans: Verdict
     power: Range
     power_last: float
     prompts: PromptRange
