@@ -118,7 +118,11 @@ def plan(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     pilot: Annotated[
         int | None,
-        typer.Option(min=1, help="Load the model; measure the claims on so many further prompts."),
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Load the model; measure the claims on so many further prompts.",
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Also write the pilot as JSON.")

@@ -128,20 +128,15 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
     if plan.circuit.settings.looks > 1:
         evidence = _in_looks(session, plan, ready, options)
     else:
-        evidence = _measured(plan, ready, options, slice(None))
+        evidence = _measured(plan, ready, options)
     saved = options.evidence is None or _saved(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
 
 
 def _measured(
-    plan: Plan,
-    ready: Ready,
-    options: RunOptions,
-    rows: slice,
-    means: "MeanOutputs | None" = None,
+    plan: Plan, ready: Ready, options: RunOptions, means: "MeanOutputs | None" = None
 ) -> Evidence:
-    """A plan on some of its prompts."""
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure
 
@@ -149,14 +144,19 @@ def _measured(
         return measure(
             plan,
             ready.model,
-            ready.pairs[rows],
-            ready.tokens[rows],
+            ready.pairs,
+            ready.tokens,
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),
             progress=advance,
             means=means,
         )
+
+
+def _stage(ready: Ready, start: int, end: int) -> Ready:
+    """What is measured between two looks: the drawn pairs after ``start``, up to ``end``."""
+    return replace(ready, pairs=ready.pairs[start:end], tokens=ready.tokens[start:end])
 
 
 def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -> Evidence:
@@ -168,18 +168,16 @@ def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -
     from circuitlang.verdict import judge_look
 
     means = means_of(plan, ready.model, ready.tokens, options.batch)
-    evidence, start = None, 0
-    for look in looks_of(plan.circuit):
-        part = _measured(plan, ready, options, slice(start, look.prompts), means)
-        evidence = part if evidence is None else joined(evidence, part)
-        start = look.prompts
-        verdicts = {claim.verdict for claim in judge_look(plan, evidence, session.source).claims}
-        if not evidence.complete or Verdict.INCONCLUSIVE not in verdicts:
+    done, *later = looks_of(plan.circuit)
+    evidence = _measured(plan, _stage(ready, 0, done.prompts), options, means)
+    for look in later:
+        report = judge_look(plan, evidence, session.source)
+        if not evidence.complete or not report.count(Verdict.INCONCLUSIVE):
             break
-    if evidence is None:
-        raise ValueError("a run has at least one look")
+        part = _measured(plan, _stage(ready, done.prompts, look.prompts), options, means)
+        evidence, done = joined(evidence, part), look
     # Evidence that is judged again, perhaps by another file, tells how it came about.
-    note = f"the run ended after look {look.number} of {plan.circuit.settings.looks}"
+    note = f"the run ended after look {done.number} of {plan.circuit.settings.looks}"
     return evidence.model_copy(update={"notes": (*evidence.notes, note)})
 
 

@@ -51,7 +51,6 @@ class PilotClaim(Frozen):
     """A claim with its forecast, or the reason why there is none."""
 
     text: str
-    bound: str
     forecast: PilotForecast | None
     reason: str = ""
 

@@ -55,9 +55,7 @@ def pilot_report(
             made = "the power of this kind of claim is not known"
         reason = made if isinstance(made, str) else ""
         forecast = None if isinstance(made, str) else made
-        claims.append(
-            PilotClaim(text=claim.text, bound=str(claim.bound), forecast=forecast, reason=reason)
-        )
+        claims.append(PilotClaim(text=claim.text, forecast=forecast, reason=reason))
     forecasts = [claim.forecast for claim in claims if claim.forecast is not None]
     needed = [f.prompts.value for f in forecasts if f.prompts.value is not None]
     missed = sum(1 - f.power.value for f in forecasts) + len(claims) - len(forecasts)
