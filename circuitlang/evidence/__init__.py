@@ -1,6 +1,6 @@
 """What was measured, prompt by prompt, and by what; saved as JSON and judged without torch."""
 
-from circuitlang.evidence.evidence import Evidence, PromptRecord
+from circuitlang.evidence.evidence import Evidence, Misalignment, PromptRecord, SkippedPair
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.screening import ScreenedEdge, Screening
 from circuitlang.evidence.self_check import SelfCheck
@@ -8,11 +8,13 @@ from circuitlang.evidence.store import load_evidence, save_evidence
 
 __all__ = [
     "Evidence",
+    "Misalignment",
     "PromptRecord",
     "Provenance",
     "ScreenedEdge",
     "Screening",
     "SelfCheck",
+    "SkippedPair",
     "load_evidence",
     "save_evidence",
 ]
