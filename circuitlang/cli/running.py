@@ -88,12 +88,17 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         return f"it is about the model `{made.model}`"
     if (made.dtype, made.weights) != (model.dtype, model.weights):
         return f"its model had {made.weights} weights in {made.dtype}"
-    measured = [(p.clean, p.corrupt, p.answer, p.distractor) for p in evidence.prompts]
-    wanted = [
-        (p.clean.text, p.corrupt.text, p.answer, p.distractor)
-        for p in expand(circuit.prompts, circuit.metric)
+    # Evidence from before pairs were numbered holds all of them, in order.
+    numbered = [(p.number or row, p) for row, p in enumerate(evidence.prompts, 1)]
+    drawn = [
+        (number, p.template, p.clean, p.corrupt, p.answer, p.distractor)
+        for number, p in (*numbered, *((p.number, p) for p in evidence.skipped))
     ]
-    if measured != wanted:
+    wanted = [
+        (number, p.template, p.clean.text, p.corrupt.text, p.answer, p.distractor)
+        for number, p in enumerate(expand(circuit.prompts, circuit.metric), 1)
+    ]
+    if sorted(drawn) != wanted:
         return "it was measured on other prompts"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
@@ -117,6 +122,7 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
             ready.model,
             ready.pairs,
             ready.tokens,
+            skipped=ready.skipped,
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),

@@ -231,9 +231,10 @@ class _Alignment:
                 continue
             reason = Misalignment.POSITION
             if not self.found:
+                words = f"{words_at(pair.clean, place)} and {words_at(pair.corrupt, other)}"
                 message = (
-                    f"{words_at(pair.clean, place)} and {words_at(pair.corrupt, other)} do not stand "
-                    f"on the same tokens of `{pair.clean.text}` and `{pair.corrupt.text}`"
+                    f"{words} do not stand on the same tokens of `{pair.clean.text}` and "
+                    f"`{pair.corrupt.text}`"
                 )
                 hint = "give the slots words of equal token counts"
                 span = self.circuit.prompts.templates[pair.template].span
@@ -323,16 +324,16 @@ class _Alignment:
         the one that was drawn first.
         """
         faultless = not (self.found or self.unequal or self.unknown)
-        group = self._group_of_mean
+        per_template = self.circuit.settings.per_template
         layouts: dict[int, Counter[tuple[int, ...]]] = {}
         for outcome in outcomes:
             if isinstance(outcome, TokenizedPair):
-                layouts.setdefault(group(outcome.template), Counter())[outcome.layout] += 1
+                layouts.setdefault(outcome.template * per_template, Counter())[outcome.layout] += 1
         usual = {key: counts.most_common(1)[0][0] for key, counts in layouts.items()}
         result: list[TokenizedPair | Misalignment] = []
         like, unlike = dict[int, tuple[int, PromptPair]](), dict[int, tuple[int, PromptPair]]()
         for index, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True)):
-            key = group(pair.template)
+            key = pair.template * per_template
             if isinstance(outcome, TokenizedPair):
                 aligned = outcome.layout == usual[key]
                 (like if aligned else unlike).setdefault(key, (index, pair))
@@ -345,9 +346,6 @@ class _Alignment:
                 self._report_layouts(key, earlier, later)
         return result
 
-    def _group_of_mean(self, template: int) -> int:
-        return template if self.circuit.settings.per_template else 0
-
     def _report_layouts(self, key: int, earlier: PromptPair, later: PromptPair) -> None:
         per_template = self.circuit.settings.per_template
         group = f"template {later.template + 1}" if per_template else "the file"
@@ -358,6 +356,5 @@ class _Alignment:
         hint = "give each slot words of one token count" + (
             "" if per_template else ", or write `ablation mean per template`"
         )
-        self.report(
-            key, "CL312", self.circuit.prompts.templates[later.template].span, message, hint
-        )
+        span = self.circuit.prompts.templates[later.template].span
+        self.report(key, "CL312", span, message, hint)
