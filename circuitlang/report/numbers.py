@@ -68,5 +68,5 @@ def _no_negative_zero(value: float, digits: int) -> float:
 
 def numbered(numbers: Sequence[int], most: int = 5) -> str:
     """The first few numbers of a list, and three dots where there are more."""
-    shown = ", ".join(f"{number:,}" for number in numbers[:most])
+    shown = ", ".join(map(str, numbers[:most]))
     return shown + (", ..." if numbers[most:] else "")

@@ -65,4 +65,4 @@ def _count(kind: str, group: PairGroup) -> str:
 
 
 def _example(pair: NamedPair) -> str:
-    return f"{pair.number:,}: {pair.reason}: {pair.clean} | {pair.corrupt}"
+    return f"{pair.number}: {pair.reason}: {pair.clean} | {pair.corrupt}"
