@@ -1,6 +1,7 @@
 """`circuitlang run` and `circuitlang judge`."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from circuitlang.circuit import expand
@@ -14,7 +15,7 @@ from circuitlang.cli.session import (
     write_text,
 )
 from circuitlang.cli.terminal import Looks, progress
-from circuitlang.evidence import Evidence, load_evidence, save_evidence
+from circuitlang.evidence import DrawnPair, Evidence, load_evidence, save_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
@@ -89,10 +90,9 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
     if (made.dtype, made.weights) != (model.dtype, model.weights):
         return f"its model had {made.weights} weights in {made.dtype}"
     # Evidence from before pairs were numbered holds all of them, in order.
-    numbered = [(p.number or row, p) for row, p in enumerate(evidence.prompts, 1)]
+    rows = chain[tuple[int, DrawnPair]](enumerate(evidence.prompts, 1), enumerate(evidence.skipped))
     drawn = [
-        (number, p.template, p.clean, p.corrupt, p.answer, p.distractor)
-        for number, p in (*numbered, *((p.number, p) for p in evidence.skipped))
+        (p.number or row, p.template, p.clean, p.corrupt, p.answer, p.distractor) for row, p in rows
     ]
     wanted = [
         (number, p.template, p.clean.text, p.corrupt.text, p.answer, p.distractor)

@@ -1,12 +1,19 @@
 """What was measured, prompt by prompt, and by what; saved as JSON and judged without torch."""
 
-from circuitlang.evidence.evidence import Evidence, Misalignment, PromptRecord, SkippedPair
+from circuitlang.evidence.evidence import (
+    DrawnPair,
+    Evidence,
+    Misalignment,
+    PromptRecord,
+    SkippedPair,
+)
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.screening import ScreenedEdge, Screening
 from circuitlang.evidence.self_check import SelfCheck
 from circuitlang.evidence.store import load_evidence, save_evidence
 
 __all__ = [
+    "DrawnPair",
     "Evidence",
     "Misalignment",
     "PromptRecord",

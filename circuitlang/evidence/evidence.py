@@ -8,10 +8,10 @@ from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.self_check import SelfCheck
 
 
-class PromptRecord(Frozen):
-    """One prompt pair as the model saw it; ``tokens`` are the clean prompt's, readable.
+class DrawnPair(Frozen):
+    """One of a file's prompt pairs, in the order of drawing.
 
-    ``number`` counts the pairs that were drawn, from 1; evidence from before it was kept has 0.
+    ``number`` counts from 1; measured pairs of evidence from before it was kept have 0.
     """
 
     number: int = 0
@@ -20,6 +20,11 @@ class PromptRecord(Frozen):
     corrupt: str
     answer: str
     distractor: str
+
+
+class PromptRecord(DrawnPair):
+    """A prompt pair as the model saw it; ``tokens`` are the clean prompt's, readable."""
+
     tokens: tuple[str, ...]
 
 
@@ -38,18 +43,12 @@ class Misalignment(StrEnum):
     LAYOUT = "layout"
 
 
-class SkippedPair(Frozen):
-    """A prompt pair that was drawn and not measured; ``number`` and ``template`` as measured ones'.
+class SkippedPair(DrawnPair):
+    """A prompt pair that was not measured, and why.
 
-    Numbers of measured and skipped pairs together are 1, 2, ..., so that none can be lost.
+    The numbers of measured and skipped pairs together are 1, 2, ..., so that none can be lost.
     """
 
-    number: int
-    template: int
-    clean: str
-    corrupt: str
-    answer: str
-    distractor: str
     reason: Misalignment
 
 

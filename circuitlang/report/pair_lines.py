@@ -14,7 +14,8 @@ def pair_fields(pairs: Pairs, *, verbose: bool) -> list[tuple[str, str]]:
     fields = [("pairs", _account(pairs))]
     fields += [("warning", warning) for warning in pairs.warnings]
     if verbose:
-        for kind, group in _kinds(pairs).items():
+        for kind in ("copies", "misaligned", "wrong", "same"):
+            group = getattr(pairs, kind)
             fields += [(kind, _example(pair)) for pair in group.pairs[:_SHOWN]]
             if group.count > _SHOWN:
                 fields.append((kind, f"and {group.count - _SHOWN:,} more, in the JSON report"))

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from circuitlang.circuit import Circuit, PairRule
-from circuitlang.evidence import Evidence, Misalignment, PromptRecord, SkippedPair
+from circuitlang.evidence import DrawnPair, Evidence, Misalignment, PromptRecord, SkippedPair
 from circuitlang.plan.design import MIN_PER_TEMPLATE
 from circuitlang.report import NamedPair, PairGroup, Pairs, TemplatePairs
 from circuitlang.report.numbers import numbered
@@ -164,7 +165,7 @@ def _misaligned(pair: SkippedPair) -> NamedPair:
 
 
 def _templates(evidence: Evidence, judged: Iterable[int]) -> tuple[TemplatePairs, ...]:
-    drawn = Counter(pair.template for pair in (*evidence.prompts, *evidence.skipped))
+    drawn = Counter(pair.template for pair in chain[DrawnPair](evidence.prompts, evidence.skipped))
     kept = Counter(evidence.prompts[row].template for row in judged)
     return tuple(
         TemplatePairs(template=template + 1, drawn=count, judged=kept[template])
