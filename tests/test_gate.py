@@ -161,6 +161,13 @@ def test_refused_pairs_stop_every_claim_and_are_named(kind, words):
     )
 
 
+def test_refused_pairs_are_counted_among_those_measured():
+    clean = [-1.0, *[1.0] * (N - 1)]
+    settings = "pairs wrong refuse\n  pairs misaligned skip"
+    report = judged(clean, None, [0.5] * N, settings, change=lambda e: misaligned(e, [1, 2]))
+    assert errors_of(report).startswith("1 of 98 pairs is answered wrongly (1), which")
+
+
 def misaligned(evidence: Evidence, rows) -> Evidence:
     """The evidence as if some pairs had not been measured, for they did not align."""
     left = [i for i in range(len(evidence.prompts)) if i not in rows]

@@ -161,8 +161,8 @@ class Pairs(Frozen):
 
     ``misaligned`` pairs are not measured. ``copies`` repeat an earlier pair word for word. Of the
     pairs that are left, those in ``wrong`` have a clean metric of zero or below, and those in
-    ``same`` the same metric in both worlds; a pair can be in both. ``judged`` pairs are those in
-    none of these groups, or only in groups that are kept.
+    ``same`` the same metric in both worlds; a pair can be in both. ``judged`` pairs are those that
+    no rule leaves out; with a pair in a group of the rule `refuse` every verdict is ERROR.
     """
 
     drawn: int

@@ -90,7 +90,7 @@ def gate(evidence: Evidence, circuit: Circuit) -> Gated:
     )
     lossy = {*(evidence.prompts[row].template for row in skipped)}
     lossy |= {pair.template for pair in evidence.skipped}
-    unfit = uneven or _refused(groups, pairs.drawn) or _too_few(templates, lossy)
+    unfit = uneven or _refused(groups, pairs.drawn, len(distinct)) or _too_few(templates, lossy)
     return Gated(_rows(evidence, judged), _rows(evidence, distinct), pairs, unfit)
 
 
@@ -173,10 +173,12 @@ def _templates(evidence: Evidence, judged: Iterable[int]) -> tuple[TemplatePairs
     )
 
 
-def _refused(groups: Mapping[str, PairGroup], drawn: int) -> str:
-    """Why the file's own rules forbid to judge."""
+def _refused(groups: Mapping[str, PairGroup], drawn: int, distinct: int) -> str:
+    """Why the file's own rules forbid to judge; misaligned pairs are counted among those drawn,
+    others among those measured, copies once."""
+    total = {"misaligned": drawn, "wrong": distinct, "same": distinct}
     found = [
-        f"{group.count} of {drawn} pairs {_are(group.count)} {_IN_WORDS[kind]} "
+        f"{group.count} of {total[kind]} pairs {_are(group.count)} {_IN_WORDS[kind]} "
         f"({numbered([pair.number for pair in group.pairs])}), "
         f"which the file refuses: `pairs {kind} refuse`"
         for kind, group in groups.items()
