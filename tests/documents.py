@@ -122,6 +122,7 @@ settings_lines = st.one_of(
     _setting("minimum effect", st.just(()), st.tuples(quantities())),
     _setting("random edges", st.just(()), st.tuples(counts)),
     _setting("looks", st.just(()), st.tuples(counts)),
+    _setting("pairs", some(words, least=2, most=2), st.just(())),
 )
 options = st.tuples(words, words | texts.map(word))
 sections = st.one_of(
@@ -208,7 +209,7 @@ def _line(line: tree.BlockLine) -> list[str]:
     between = {"ablation": "per", "significance": "correction"}.get(line.kind, "")
     parts = [*(_quantity(q) for q in line.quantities), *([w.text] for w in line.words)]
     first, *rest = parts
-    return [*line.kind.split(), *first, *_flat([[between, *part] for part in rest])]
+    return [*line.kind.split(), *first, *_flat([[between, *part][not between :] for part in rest])]
 
 
 def _position(position: tree.PositionRef) -> list[str]:

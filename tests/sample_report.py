@@ -10,11 +10,15 @@ from circuitlang.report import (
     ClaimReport,
     Estimate,
     Interval,
+    NamedPair,
+    PairGroup,
+    Pairs,
     Place,
     RandomEdges,
     Report,
     Settings,
     Stratum,
+    TemplatePairs,
     Verdict,
 )
 from circuitlang.source import SourceText, load_source
@@ -131,6 +135,7 @@ def sample_report() -> Report:
         complete=True,
         provenance=sample_provenance(),
         baseline=sample_baseline(),
+        pairs=sample_pairs(),
         settings=sample_settings(),
         claims=tuple(claims),
         self_checks=sample_checks(),
@@ -186,12 +191,38 @@ def sample_baseline() -> Baseline:
         metric="logit_diff(IO, S)",
         unit="logits",
         prompts=100,
+        measured=100,
         clean=3.412,
         corrupt=-0.388,
         preferred=0.99,
         answered=0.87,
         example="When Mary and John went to the store, John gave a drink to",
         example_tokens=tuple(_EXAMPLE_TOKENS.split("|")),
+    )
+
+
+def sample_pairs() -> Pairs:
+    """A made-up account: two pairs more were drawn than could be measured."""
+
+    def group(rule: str, *pairs: tuple[int, int, str]) -> PairGroup:
+        clean = "When Mary and John went to the store, John gave a drink to"
+        corrupt = "When Anna and Eric went to the store, Paul gave a drink to"
+        named = tuple(
+            NamedPair(number=n, template=t, clean=clean, corrupt=corrupt, reason=reason)
+            for n, t, reason in pairs
+        )
+        return PairGroup(rule=rule, count=len(named), pairs=named)
+
+    unequal = "the two prompts differ in length"
+    return Pairs(
+        drawn=102,
+        measured=100,
+        judged=100,
+        copies=group("once"),
+        misaligned=group("skip", (17, 1, unequal), (62, 2, unequal)),
+        wrong=group("keep", (88, 2, "clean metric -0.213")),
+        same=group("keep"),
+        templates=tuple(TemplatePairs(template=t, drawn=51, judged=50) for t in (1, 2)),
     )
 
 
@@ -207,6 +238,7 @@ def sample_settings() -> Settings:
         seed=0,
         minimum_effect=0.01,
         random_edges=100,
+        pairs="wrong keep, same keep, misaligned skip",
         interval_method="paired bootstrap inside templates, percentile",
     )
 

@@ -419,8 +419,12 @@ def test_copies_of_a_prompt_are_one_observation():
     once = only(judged({0: values[:25]}))
     assert claim.estimate == once.estimate
     assert claim.estimate.prompts == 25
-    notes = judged({0: values}, change=doubled).notes
-    assert notes == ("25 of 100 prompts differ; each is counted once",)
+    pairs = judged({0: values}, change=doubled).pairs
+    assert (pairs.drawn, pairs.judged, pairs.copies.count) == (100, 25, 75)
+    assert [(p.number, p.reason) for p in pairs.copies.pairs[:2]] == [
+        (26, "a copy of pair 1"),
+        (27, "a copy of pair 2"),
+    ]
 
 
 def test_no_claims_is_no_success():

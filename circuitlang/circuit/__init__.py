@@ -16,7 +16,14 @@ from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
 from circuitlang.circuit.resolve import resolve
-from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
+from circuitlang.circuit.settings import (
+    Ablation,
+    Correction,
+    Direction,
+    PairRule,
+    PairRules,
+    TestSettings,
+)
 
 __all__ = [
     "AT_END",
@@ -37,6 +44,8 @@ __all__ = [
     "Logits",
     "Metric",
     "ModelReference",
+    "PairRule",
+    "PairRules",
     "Position",
     "PromptPair",
     "Prompts",

@@ -35,6 +35,35 @@ class Correction(StrEnum):
     NONE = "none"
 
 
+class PairRule(StrEnum):
+    """What is done with a prompt pair that is not as one would have it.
+
+    KEEP judges it as any other, SKIP leaves it out and says so, REFUSE judges nothing.
+    """
+
+    KEEP = "keep"
+    SKIP = "skip"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class PairRules:
+    """A rule for each kind of doubtful pair.
+
+    ``wrong``: the metric of the clean prompt is zero or below. ``same``: the metric is the same in
+    both worlds. ``misaligned``: the tokens of the two prompts do not match, so that the pair cannot
+    be measured (and cannot be kept). Leaving out what the model gets wrong selects on the outcome,
+    so nothing is left out unless the file says so.
+    """
+
+    wrong: PairRule = PairRule.KEEP
+    same: PairRule = PairRule.KEEP
+    misaligned: PairRule = PairRule.REFUSE
+
+    def __str__(self) -> str:
+        return f"wrong {self.wrong}, same {self.same}, misaligned {self.misaligned}"
+
+
 @dataclass(frozen=True, slots=True)
 class TestSettings:
     """Values of the `test` block; the defaults are those of this class."""
@@ -53,3 +82,4 @@ class TestSettings:
     """Matched random edges that each edge is set against, at most; 0 for none."""
     looks: int = 1
     """Stages after which a run may stop, all claims decided; each spends a part of the level."""
+    pairs: PairRules = PairRules()

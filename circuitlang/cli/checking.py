@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuitlang.circuit import Circuit
+from circuitlang.cli.preparing import misaligned_in_words
 from circuitlang.cli.session import (
     examine,
     fail,
@@ -12,7 +14,9 @@ from circuitlang.cli.session import (
     show_diagnostics,
 )
 from circuitlang.report.outcome import ExitCode
-from circuitlang.source import Diagnostic
+
+if TYPE_CHECKING:
+    from circuitlang.engine.tokens import Aligned
 
 
 def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
@@ -20,6 +24,7 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
     worst = ExitCode.PASSED
     for path in paths:
         source, circuit, diagnostics = examine(path)
+        account = ""
         if circuit is not None:
             from circuitlang.plan import check_design
 
@@ -28,22 +33,27 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
                 found = _check_tokens(circuit)
                 if found is None:
                     worst = max(worst, ExitCode.NOT_RUN)
-                diagnostics = (*diagnostics, *(found or ()))
+                else:
+                    diagnostics = (*diagnostics, *found.diagnostics)
+                    account = misaligned_in_words(circuit, found.misaligned)
         show_diagnostics(source, diagnostics)
         if has_errors(diagnostics):
             worst = max(worst, ExitCode.USAGE)
+            if account:
+                fail(f"{path}: {account}")
         elif circuit is not None:
             edges, claims = len(circuit.edges), len(circuit.claims)
-            print_out(f"{path}: ok ({edges} edges, {claims} claims)\n")
+            also = f"; {account}" if account else ""
+            print_out(f"{path}: ok ({edges} edges, {claims} claims{also})\n")
     return worst
 
 
-def _check_tokens(circuit: Circuit) -> tuple[Diagnostic, ...] | None:
-    """Diagnostics of the prompts in tokens; None when the tokenizer cannot be had."""
+def _check_tokens(circuit: Circuit) -> "Aligned | None":
+    """The prompts in tokens, with their diagnostics; None when the tokenizer cannot be had."""
     from circuitlang.engine.errors import RunError
     from circuitlang.engine.loading import locate_model
     from circuitlang.engine.tokenizer import FastTokenizer
-    from circuitlang.engine.tokens import tokenize
+    from circuitlang.engine.tokens import align
 
     try:
         folder, _ = locate_model(circuit.model, weights=False)
@@ -54,4 +64,4 @@ def _check_tokens(circuit: Circuit) -> tuple[Diagnostic, ...] | None:
     except (RunError, OSError) as error:
         fail(str(error))
         return None
-    return tokenize(circuit, tokenizer)[2]
+    return align(circuit, tokenizer)

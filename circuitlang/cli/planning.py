@@ -38,6 +38,7 @@ def show_plan(
     lines = [
         f"{circuit.name}: {len(circuit.all_claims)} claims, {len(own)} experiments{also}, "
         f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
+        f"pairs: {circuit.settings.pairs}",
         f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
     ]
     found = estimate(plan, engines, batch, threads, memory)

@@ -1,6 +1,7 @@
 """`circuitlang run` and `circuitlang judge`."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from circuitlang.cli.session import (
     write_text,
 )
 from circuitlang.cli.terminal import Looks, progress
-from circuitlang.evidence import Evidence, joined, load_evidence, save_evidence
+from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence, save_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.plan.looks import look_with, looks_of
@@ -100,20 +101,24 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         return f"it is about the model `{made.model}`"
     if (made.dtype, made.weights) != (model.dtype, model.weights):
         return f"its model had {made.weights} weights in {made.dtype}"
-    measured = [(p.clean, p.corrupt, p.answer, p.distractor) for p in evidence.prompts]
+    # Evidence from before pairs were numbered holds all of them, in order.
+    rows = chain[tuple[int, DrawnPair]](enumerate(evidence.prompts, 1), enumerate(evidence.skipped))
+    drawn = [
+        (p.number or row, p.template, p.clean, p.corrupt, p.answer, p.distractor) for row, p in rows
+    ]
     wanted = [
-        (p.clean.text, p.corrupt.text, p.answer, p.distractor)
-        for p in expand(circuit.prompts, circuit.metric)
+        (number, p.template, p.clean.text, p.corrupt.text, p.answer, p.distractor)
+        for number, p in enumerate(expand(circuit.prompts, circuit.metric), 1)
     ]
     # A run with several looks may have stopped before the last prompt.
     if circuit.settings.looks > 1 and evidence.prompts:
-        wanted = wanted[: len(measured)]
-    if measured != wanted:
+        wanted = wanted[: len(drawn)]
+    if sorted(drawn) != wanted:
         return "it was measured on other prompts"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
     # Random edges may be missing: they decide nothing, and the report says how many there are.
-    if circuit.settings.looks > 1 and look_with(circuit, len(evidence.prompts)) is None:
+    if circuit.settings.looks > 1 and look_with(circuit, evidence.drawn) is None:
         return "it ends between two of this file's looks"
     needed = {name for need in plan.needs for _, name in need.experiments}
     missing = needed - evidence.patched.keys() - evidence.errors.keys()
@@ -146,6 +151,7 @@ def _measured(
             ready.model,
             ready.pairs,
             ready.tokens,
+            skipped=ready.skipped,
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),
@@ -156,7 +162,13 @@ def _measured(
 
 def _stage(ready: Ready, start: int, end: int) -> Ready:
     """What is measured between two looks: the drawn pairs after ``start``, up to ``end``."""
-    return replace(ready, pairs=ready.pairs[start:end], tokens=ready.tokens[start:end])
+    rows = [row for row, pair in enumerate(ready.tokens) if start < pair.number <= end]
+    return replace(
+        ready,
+        pairs=[ready.pairs[row] for row in rows],
+        tokens=[ready.tokens[row] for row in rows],
+        skipped=[pair for pair in ready.skipped if start < pair.number <= end],
+    )
 
 
 def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -> Evidence:

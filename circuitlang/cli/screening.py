@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitlang.cli.preparing import prepare
+from circuitlang.cli.preparing import misaligned_in_words, prepare
 from circuitlang.cli.session import Session, can_write, fail, print_out, write_text
 from circuitlang.cli.terminal import Looks, progress
 from circuitlang.report.outcome import ExitCode
@@ -44,6 +44,9 @@ def _screen(session: Session, options: ScreenOptions) -> ExitCode:
         screening = screen(
             ready.model, ready.tokens, top=options.top, batch_size=options.batch, progress=advance
         )
+    account = misaligned_in_words(ready.circuit, ready.skipped)
+    notes = (*screening.notes, *filter(None, (account,)))
+    screening = screening.model_copy(update={"notes": notes})
     report = screening_report(screening, ready.circuit, session.source)
     text = report.model_dump_json(indent=2) + "\n"
     written = options.json is None or write_text(options.json, text)

@@ -33,7 +33,7 @@ class Answers:
 
     def _check(self, words: WordList, examples: dict[int, str]) -> None:
         """One complaint a word list and kind, about the first template where it holds."""
-        unknown_id = self._tokenizer.unknown_id
+        unknown_id, told = self._tokenizer.unknown_id, False
         for template, text in examples.items():
             after = {word: self._after(text, word) for word in words.words}
             self._tokens |= {(template, w): ids[0] for w, ids in after.items() if len(ids) == 1}
@@ -41,14 +41,15 @@ class Answers:
                 w for w, ids in after.items() if unknown_id is not None and unknown_id in ids
             ]
             split = {w: ids for w, ids in after.items() if len(ids) != 1 and w not in unknown}
+            if told:
+                continue
+            told = bool(unknown or split)
             if unknown:
                 message = f"{some(unknown)} unknown to this tokenizer"
                 hint = "use words that the model knows"
                 self.problems.append(Diagnostic("CL315", words.span, message, hint))
             if split:
                 self.problems.append(self._not_one_token(words, template, split))
-            if unknown or split:
-                return
 
     def _after(self, text: str, word: str) -> list[int]:
         """Tokens that a word adds to a prompt; none when it changes the prompt's own tokens."""

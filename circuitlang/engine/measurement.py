@@ -20,7 +20,7 @@ from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
-from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
+from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck, SkippedPair
 from circuitlang.plan import (
     AblateNodes,
     Experiment,
@@ -42,6 +42,7 @@ def measure(
     pairs: Sequence[PromptPair],
     tokens: Sequence[TokenizedPair],
     *,
+    skipped: Sequence[SkippedPair] = (),
     engine: EngineName = EngineName.FAST,
     batch_size: int = DEFAULT_BATCH,
     memory: int = WORLDS_MEMORY,
@@ -54,7 +55,8 @@ def measure(
         plan: what to measure.
         model: a loaded transformer.
         pairs: prompt pairs in text, in the order of ``tokens``.
-        tokens: the same pairs in tokens; see :func:`circuitlang.engine.tokens.tokenize`.
+        tokens: the same pairs in tokens; see :func:`circuitlang.engine.tokens.align`.
+        skipped: pairs that were drawn and left out, for the record.
         engine: which engine measures; the fast one falls back to the reference engine, with a
             note, on a model that it does not know.
         batch_size: most prompts in one forward pass.
@@ -108,6 +110,7 @@ def measure(
         circuit=plan.circuit.name,
         plan_id=plan.id,
         prompts=tuple(map(_prompt_record, pairs, tokens)),
+        skipped=tuple(skipped),
         clean=record.column("clean"),
         corrupt=record.column("corrupt"),
         answered=tuple(record.answered),
@@ -319,6 +322,7 @@ def _reason(error: Exception) -> str:
 
 def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
     return PromptRecord(
+        number=tokens.number,
         template=pair.template,
         clean=pair.clean.text,
         corrupt=pair.corrupt.text,

@@ -1,7 +1,8 @@
 """From prompt pairs to token ids and positions, with every data mistake named. No torch here."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuitlang.circuit import (
     END,
@@ -10,25 +11,35 @@ from circuitlang.circuit import (
     Circuit,
     EdgeClaim,
     FaithfulnessClaim,
+    PairRule,
     Position,
     PromptPair,
     expand,
 )
 from circuitlang.circuit.expansion import Text
 from circuitlang.engine.answers import Answers, some
+from circuitlang.engine.token_places import (
+    Ranges,
+    count_at,
+    token_index,
+    tokens_between,
+    words_at,
+)
 from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
+from circuitlang.evidence import Misalignment, SkippedPair
+from circuitlang.plan.design import MIN_PER_TEMPLATE
 from circuitlang.source import Diagnostic, Span
 
 __all__ = [
+    "Aligned",
     "FastTokenizer",
     "TokenizedPair",
     "Tokenizer",
+    "align",
     "named_positions",
     "token_index",
     "tokenize",
 ]
-
-Ranges = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class TokenizedPair:
     positions: dict[Position, int]
     slots: tuple[int, ...]
     shown: tuple[str, ...]
+    number: int = 0
+    """Place among the pairs that were drawn, from 1; 0 for one that was not drawn."""
 
     @property
     def layout(self) -> tuple[int, ...]:
@@ -54,17 +67,64 @@ class TokenizedPair:
         return len(self.clean), *self.positions.values(), *self.slots
 
 
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The pairs that can be measured, in text and in tokens, and those that cannot.
+
+    ``misaligned`` are left out of ``pairs`` where the file's rule says so; ``diagnostics`` are the
+    reasons why nothing can be measured, and where there is one there are no ``tokens``.
+    """
+
+    pairs: tuple[PromptPair, ...]
+    tokens: tuple[TokenizedPair, ...]
+    misaligned: tuple[SkippedPair, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def align(circuit: Circuit, tokenizer: Tokenizer) -> Aligned:
+    """The drawn pairs in tokens, under the file's rule about misaligned ones.
+
+    Under `refuse` every misalignment is a diagnostic; under `skip` only what no pair could be
+    blamed for is: an unknown word, or a template with too few pairs left.
+    """
+    pairs = expand(circuit.prompts, circuit.metric)
+    work = _Alignment(circuit, tokenizer, pairs)
+    outcomes = [work.examine(number, pair) for number, pair in enumerate(pairs, 1)]
+    if _uses_means(circuit):
+        outcomes = work.of_one_layout(pairs, outcomes)
+    found = work.diagnostics(outcomes)
+    misaligned = tuple(
+        _left_out(number, pair, outcome)
+        for number, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), 1)
+        if isinstance(outcome, Misalignment)
+    )
+    if found:
+        return Aligned(pairs, (), misaligned, found)
+    kept = [(p, o) for p, o in zip(pairs, outcomes, strict=True) if isinstance(o, TokenizedPair)]
+    return Aligned(tuple(p for p, _ in kept), tuple(t for _, t in kept), misaligned, ())
+
+
 def tokenize(
     circuit: Circuit, tokenizer: Tokenizer
 ) -> tuple[tuple[PromptPair, ...], tuple[TokenizedPair, ...], tuple[Diagnostic, ...]]:
-    """Prompt pairs, their tokens, and every reason why they cannot be used (then no tokens)."""
-    pairs = expand(circuit.prompts, circuit.metric)
-    work = _Tokenization(circuit, tokenizer, pairs)
-    tokenized = [t for pair in pairs if (t := work.tokenize(pair)) is not None]
-    if _uses_means(circuit) and not work.found:
-        work.check_layouts(pairs, tokenized)
-    found = work.diagnostics()
-    return pairs, (() if found else tuple(tokenized)), found
+    """Pairs, tokens and diagnostics of :func:`align` for those who need every pair: whatever the
+    file's rule, a misaligned pair is a diagnostic."""
+    rules = replace(circuit.settings.pairs, misaligned=PairRule.REFUSE)
+    settings = replace(circuit.settings, pairs=rules)
+    aligned = align(replace(circuit, settings=settings), tokenizer)
+    return aligned.pairs, aligned.tokens, aligned.diagnostics
+
+
+def _left_out(number: int, pair: PromptPair, reason: Misalignment) -> SkippedPair:
+    return SkippedPair(
+        number=number,
+        template=pair.template,
+        clean=pair.clean.text,
+        corrupt=pair.corrupt.text,
+        answer=pair.answer,
+        distractor=pair.distractor,
+        reason=reason,
+    )
 
 
 def named_positions(circuit: Circuit) -> tuple[Position, ...]:
@@ -86,7 +146,7 @@ def _uses_means(circuit: Circuit) -> bool:
     )
 
 
-class _Tokenization:
+class _Alignment:
     """Tokenises pair by pair and keeps one diagnostic for each kind and place."""
 
     def __init__(self, circuit: Circuit, tokenizer: Tokenizer, pairs: Sequence[PromptPair]) -> None:
@@ -95,6 +155,7 @@ class _Tokenization:
         self.found: dict[tuple[str, object], Diagnostic] = {}
         self.unequal: dict[int, list[PromptPair]] = {}
         self.unknown: dict[Span, dict[str, None]] = {}
+        self.drawn = Counter(pair.template for pair in pairs)
         self.answers = Answers(circuit, tokenizer, pairs)
         for diagnostic in self.answers.problems:
             self.found[diagnostic.code, diagnostic.span] = diagnostic
@@ -102,60 +163,91 @@ class _Tokenization:
     def report(self, key: object, code: str, span: Span, message: str, hint: str = "") -> None:
         self.found.setdefault((code, key), Diagnostic(code, span, message, hint))
 
-    def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Everything that was found, complete only after the last pair."""
+    def diagnostics(
+        self, outcomes: Sequence[TokenizedPair | Misalignment]
+    ) -> tuple[Diagnostic, ...]:
+        """Everything that forbids to measure, complete only after the last pair."""
         for span, words in self.unknown.items():
             message = f"{some([*words])} unknown to this tokenizer"
             self.report(span, "CL315", span, message, "use words that the model knows")
         for template, pairs in self.unequal.items():
             span = self.circuit.prompts.templates[template].span
             self.report(template, "CL310", span, *self._unequal_lengths(pairs))
-        return tuple(self.found.values())
+        if self.circuit.settings.pairs.misaligned is PairRule.REFUSE:
+            return tuple(self.found.values())
+        too_few = self._too_few(outcomes)
+        unknown = (d for d in self.found.values() if d.code == "CL315")
+        return (*self.found.values(), *too_few) if too_few else tuple(unknown)
 
-    def tokenize(self, pair: PromptPair) -> TokenizedPair | None:
+    def _too_few(self, outcomes: Sequence[TokenizedPair | Misalignment]) -> tuple[Diagnostic, ...]:
+        """Templates that misaligned pairs leave too little of."""
+        left = Counter(o.template for o in outcomes if isinstance(o, TokenizedPair))
+        found = []
+        for number, template in enumerate(self.circuit.prompts.templates):
+            if left[number] < min(self.drawn[number], MIN_PER_TEMPLATE):
+                message = (
+                    f"{left[number]} of {self.drawn[number]} pairs of template {number + 1} are "
+                    f"left without the misaligned ones, and {MIN_PER_TEMPLATE} are needed"
+                )
+                found.append(Diagnostic("CL229", template.span, message))
+        return tuple(found)
+
+    def examine(self, number: int, pair: PromptPair) -> TokenizedPair | Misalignment:
+        """A pair in tokens, or why its two prompts do not align."""
         clean, clean_ranges = self.tokenizer.encode(pair.clean.text)
         corrupt, corrupt_ranges = self.tokenizer.encode(pair.corrupt.text)
         self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
         self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
         if len(clean) != len(corrupt):
             self.unequal.setdefault(pair.template, []).append(pair)
-            return None
-        places = self._places(pair, clean_ranges, corrupt_ranges)
-        slots = self._slots(pair, clean_ranges, corrupt_ranges)
+            return Misalignment.LENGTH
+        places, misplaced = self._places(pair, clean_ranges, corrupt_ranges)
+        slots, beside = self._slots(pair, clean_ranges, corrupt_ranges)
+        if reason := misplaced or beside:
+            return reason
         answer = self.answers.token(pair.template, pair.answer)
         distractor = self.answers.token(pair.template, pair.distractor)
-        if answer is None or distractor is None or self.found or self.unknown:
-            return None
+        if answer is None or distractor is None:
+            return Misalignment.ANSWER
         shown = tuple(self.tokenizer.show(token) for token in clean)
-        return TokenizedPair(
-            pair.template, tuple(clean), tuple(corrupt), answer, distractor, places, slots, shown
-        )
+        ids = tuple(clean), tuple(corrupt), answer, distractor
+        return TokenizedPair(pair.template, *ids, places, slots, shown, number)
 
-    def _slots(self, pair: PromptPair, clean: Ranges, corrupt: Ranges) -> tuple[int, ...]:
+    def _slots(
+        self, pair: PromptPair, clean: Ranges, corrupt: Ranges
+    ) -> tuple[tuple[int, ...], Misalignment | None]:
         """First and last token of every slot, which must be the same in both worlds.
 
         A word that is longer in one prompt and made up for by a shorter one elsewhere would leave
         the lengths equal and every token between them beside its counterpart.
         """
         found: list[int] = []
+        reason = None
         for place, other in zip(pair.clean.places, pair.corrupt.places, strict=True):
-            tokens = _tokens_between(*place[2:], clean)
-            others = _tokens_between(*other[2:], corrupt)
+            tokens = tokens_between(*place[2:], clean)
+            others = tokens_between(*other[2:], corrupt)
             found += (tokens[0], tokens[-1]) if tokens else (-1, -1)
-            if (tokens[:1], tokens[-1:]) != (others[:1], others[-1:]) and not self.found:
+            if (tokens[:1], tokens[-1:]) == (others[:1], others[-1:]):
+                continue
+            reason = Misalignment.POSITION
+            if not self.found:
+                words = f"{words_at(pair.clean, place)} and {words_at(pair.corrupt, other)}"
                 message = (
-                    f"{_words(pair.clean, place)} and {_words(pair.corrupt, other)} do not stand "
-                    f"on the same tokens of `{pair.clean.text}` and `{pair.corrupt.text}`"
+                    f"{words} do not stand on the same tokens of `{pair.clean.text}` and "
+                    f"`{pair.corrupt.text}`"
                 )
                 hint = "give the slots words of equal token counts"
                 span = self.circuit.prompts.templates[pair.template].span
                 self.report((pair.template, "slots"), "CL314", span, message, hint)
-        return tuple(found)
+        return tuple(found), reason
 
-    def _places(self, pair: PromptPair, clean: Ranges, corrupt: Ranges) -> dict[Position, int]:
+    def _places(
+        self, pair: PromptPair, clean: Ranges, corrupt: Ranges
+    ) -> tuple[dict[Position, int], Misalignment | None]:
         """Token index of every named position, which must lie inside and be the same twice."""
         span = self.circuit.prompts.templates[pair.template].span
         found: dict[Position, int] = {}
+        reason: Misalignment | None = None
         for position in self.positions:
             one, other = (
                 token_index(position, pair.clean, clean),
@@ -165,6 +257,7 @@ class _Tokenization:
             if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
                 message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
                 self.report(key, "CL313", span, message)
+                reason = Misalignment.OUTSIDE
             elif one != other:
                 message = (
                     f"`{position}` is token {one + 1} of `{pair.clean.text}` but token "
@@ -172,8 +265,9 @@ class _Tokenization:
                 )
                 hint = "give the slots before it words of equal token counts"
                 self.report(key, "CL314", span, message, hint)
+                reason = reason or Misalignment.POSITION
             found[position] = one
-        return found
+        return found, reason
 
     def _note_unknown(self, ids: Sequence[int], ranges: Ranges, text: Text, template: int) -> None:
         """Unknown words, each at the word list that it is from, else at its template."""
@@ -205,11 +299,12 @@ class _Tokenization:
             message += f", and {len(pairs) - 1} more pairs of this template"
         places = zip(pair.clean.places, pair.corrupt.places, strict=True)
         counts = [
-            f"{_words(pair.clean, one)} and {_words(pair.corrupt, other)} have "
-            f"{_count(pair.clean, one, clean_ranges)} and "
-            f"{_count(pair.corrupt, other, corrupt_ranges)}"
+            f"{words_at(pair.clean, one)} and {words_at(pair.corrupt, other)} have "
+            f"{count_at(pair.clean, one, clean_ranges)} and "
+            f"{count_at(pair.corrupt, other, corrupt_ranges)}"
             for one, other in places
-            if _count(pair.clean, one, clean_ranges) != _count(pair.corrupt, other, corrupt_ranges)
+            if count_at(pair.clean, one, clean_ranges)
+            != count_at(pair.corrupt, other, corrupt_ranges)
         ]
         hint = "give the slots words of equal token counts"
         if counts:
@@ -220,54 +315,46 @@ class _Tokenization:
             )
         return message, hint
 
-    def check_layouts(self, pairs: Sequence[PromptPair], tokens: Sequence[TokenizedPair]) -> None:
-        """A mean by position needs prompts whose positions fall on the same tokens."""
+    def of_one_layout(
+        self, pairs: Sequence[PromptPair], outcomes: Sequence[TokenizedPair | Misalignment]
+    ) -> list[TokenizedPair | Misalignment]:
+        """A mean by position needs prompts whose positions fall on the same tokens.
+
+        The layout that most prompts of a template have is the template's; of equally frequent ones,
+        the one that was drawn first.
+        """
+        faultless = not (self.found or self.unequal or self.unknown)
         per_template = self.circuit.settings.per_template
-        first: dict[int, tuple[PromptPair, TokenizedPair]] = {}
-        for pair, tokenized in zip(pairs, tokens, strict=True):
-            key = pair.template if per_template else 0
-            earlier, expected = first.setdefault(key, (pair, tokenized))
-            if expected.layout == tokenized.layout:
-                continue
-            group = f"template {pair.template + 1}" if per_template else "the file"
-            message = (
-                f"prompts of {group} do not align, so no mean by position exists: "
-                f"`{earlier.clean.text}` and `{pair.clean.text}`"
-            )
-            hint = "give each slot words of one token count" + (
-                "" if per_template else ", or write `ablation mean per template`"
-            )
-            span = self.circuit.prompts.templates[pair.template].span
-            self.report(key, "CL312", span, message, hint)
+        layouts: dict[int, Counter[tuple[int, ...]]] = {}
+        for outcome in outcomes:
+            if isinstance(outcome, TokenizedPair):
+                layouts.setdefault(outcome.template * per_template, Counter())[outcome.layout] += 1
+        usual = {key: counts.most_common(1)[0][0] for key, counts in layouts.items()}
+        result: list[TokenizedPair | Misalignment] = []
+        like, unlike = dict[int, tuple[int, PromptPair]](), dict[int, tuple[int, PromptPair]]()
+        for index, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True)):
+            key = pair.template * per_template
+            if isinstance(outcome, TokenizedPair):
+                aligned = outcome.layout == usual[key]
+                (like if aligned else unlike).setdefault(key, (index, pair))
+                result.append(outcome if aligned else Misalignment.LAYOUT)
+            else:
+                result.append(outcome)
+        if faultless:  # what follows from another mistake is not told a second time
+            for key, odd in unlike.items():
+                (_, earlier), (_, later) = sorted((like[key], odd), key=lambda drawn: drawn[0])
+                self._report_layouts(key, earlier, later)
+        return result
 
-
-Place = tuple[str, int, int, int]
-
-
-def _tokens_between(start: int, end: int, ranges: Ranges) -> list[int]:
-    """Indices of the tokens that touch a range of characters."""
-    return [i for i, (a, b) in enumerate(ranges) if a < end and b > start]
-
-
-def _words(text: Text, place: Place) -> str:
-    return f"`{text.text[place[2] : place[3]]}`"
-
-
-def _count(text: Text, place: Place, ranges: Ranges) -> int:
-    """Tokens of a slot's characters and of the space before them."""
-    _, _, start, end = place
-    start -= text.text[start - 1 : start] == " "
-    return len(_tokens_between(start, end, ranges))
-
-
-def token_index(position: Position, text: Text, ranges: Ranges) -> int:
-    """Token index of a position; may fall outside the prompt, and is -1 where no token is.
-
-    ``ranges`` are the characters that each token of the text covers.
-    """
-    if position.slot == END:
-        return len(ranges) - 1 + position.offset
-    tokens = _tokens_between(*text.place(position.slot, position.occurrence), ranges)
-    if not tokens:
-        return -1
-    return (tokens[0] if position.offset < 0 else tokens[-1]) + position.offset
+    def _report_layouts(self, key: int, earlier: PromptPair, later: PromptPair) -> None:
+        per_template = self.circuit.settings.per_template
+        group = f"template {later.template + 1}" if per_template else "the file"
+        message = (
+            f"prompts of {group} do not align, so no mean by position exists: "
+            f"`{earlier.clean.text}` and `{later.clean.text}`"
+        )
+        hint = "give each slot words of one token count" + (
+            "" if per_template else ", or write `ablation mean per template`"
+        )
+        span = self.circuit.prompts.templates[later.template].span
+        self.report(key, "CL312", span, message, hint)

@@ -1,6 +1,12 @@
 """What was measured, prompt by prompt, and by what; saved as JSON and judged without torch."""
 
-from circuitlang.evidence.evidence import Evidence, PromptRecord
+from circuitlang.evidence.evidence import (
+    DrawnPair,
+    Evidence,
+    Misalignment,
+    PromptRecord,
+    SkippedPair,
+)
 from circuitlang.evidence.joining import joined
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.screening import ScreenedEdge, Screening
@@ -8,12 +14,15 @@ from circuitlang.evidence.self_check import SelfCheck
 from circuitlang.evidence.store import load_evidence, save_evidence
 
 __all__ = [
+    "DrawnPair",
     "Evidence",
+    "Misalignment",
     "PromptRecord",
     "Provenance",
     "ScreenedEdge",
     "Screening",
     "SelfCheck",
+    "SkippedPair",
     "joined",
     "load_evidence",
     "save_evidence",

@@ -1,5 +1,6 @@
 """Measurements of one plan."""
 
+from enum import StrEnum
 from typing import Literal
 
 from circuitlang.evidence.frozen import Frozen
@@ -7,15 +8,48 @@ from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.self_check import SelfCheck
 
 
-class PromptRecord(Frozen):
-    """One prompt pair as the model saw it; ``tokens`` are the clean prompt's, readable."""
+class DrawnPair(Frozen):
+    """One of a file's prompt pairs, in the order of drawing.
 
+    ``number`` counts from 1; measured pairs of evidence from before it was kept have 0.
+    """
+
+    number: int = 0
     template: int
     clean: str
     corrupt: str
     answer: str
     distractor: str
+
+
+class PromptRecord(DrawnPair):
+    """A prompt pair as the model saw it; ``tokens`` are the clean prompt's, readable."""
+
     tokens: tuple[str, ...]
+
+
+class Misalignment(StrEnum):
+    """Why the two prompts of a pair cannot be set against each other, token by token.
+
+    LENGTH: they differ in length. OUTSIDE: a position falls outside the prompt. POSITION: a
+    position or a slot is on other tokens. ANSWER: a word that the metric compares is not one token.
+    LAYOUT: the positions are not those of most prompts that a mean is taken over.
+    """
+
+    LENGTH = "length"
+    OUTSIDE = "outside"
+    POSITION = "position"
+    ANSWER = "answer"
+    LAYOUT = "layout"
+
+
+class SkippedPair(DrawnPair):
+    """A prompt pair that was not measured, and why.
+
+    The numbers of measured and skipped pairs together are 1, 2, ..., so that none can be lost.
+    """
+
+    reason: Misalignment
 
 
 class Evidence(Frozen):
@@ -24,12 +58,14 @@ class Evidence(Frozen):
     ``clean``, ``corrupt`` and each entry of ``patched`` (keyed by experiment id) have one value a
     prompt; a value that was not finite is None. ``answered`` tells whether the answer was the most
     likely of all tokens. ``errors`` holds experiments that could not be measured and why.
+    ``skipped`` are the misaligned pairs, which no column has a value for.
     """
 
     schema_version: Literal[1] = 1
     circuit: str
     plan_id: str
     prompts: tuple[PromptRecord, ...]
+    skipped: tuple[SkippedPair, ...] = ()
     clean: tuple[float | None, ...]
     corrupt: tuple[float | None, ...]
     answered: tuple[bool, ...]
@@ -39,3 +75,8 @@ class Evidence(Frozen):
     notes: tuple[str, ...]
     provenance: Provenance
     complete: bool
+
+    @property
+    def drawn(self) -> int:
+        """Pairs that were drawn, measured or not."""
+        return len(self.prompts) + len(self.skipped)

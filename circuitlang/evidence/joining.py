@@ -21,6 +21,7 @@ def joined(first: Evidence, second: Evidence) -> Evidence:
     return second.model_copy(
         update={
             "prompts": first.prompts + second.prompts,
+            "skipped": first.skipped + second.skipped,
             "clean": first.clean + second.clean,
             "corrupt": first.corrupt + second.corrupt,
             "answered": first.answered + second.answered,

@@ -81,7 +81,7 @@ def _first_idle(circuit: Circuit, looks: int, family: int) -> Look | None:
 
 
 def smallest_p(prompts: int, templates: int, resamples: int) -> float:
-    """The smallest p-value that the widened bootstrap can give; see `verdict.distribution`.
+    """The smallest p-value that the widened bootstrap can give; see `statistics.distribution`.
 
     In closed form, because importing SciPy takes longer than checking a file.
     """

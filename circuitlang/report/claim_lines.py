@@ -2,6 +2,7 @@
 
 from circuitlang.report.numbers import format_effect, format_interval, format_p
 from circuitlang.report.page import INDENT, Page
+from circuitlang.report.pair_lines import judged_of_drawn
 from circuitlang.report.report import (
     ClaimReport,
     Estimate,
@@ -105,7 +106,8 @@ def _below(claim: ClaimReport, page: Page, report: Report, *, verbose: bool) -> 
     place = f"{claim.place.file}:{claim.place.line}"
     bound = f"  bound {claim.bound}" if claim.bound else ""
     also = f"  {claim.also}" if claim.also else ""
-    page.line((f"{place}{bound}{_worst(claim.estimate)}{also}", "dim"), indent=_DETAIL)
+    count = f"  {judged_of_drawn(claim.estimate.prompts, report.pairs)}" if claim.estimate else ""
+    page.line((f"{place}{bound}{count}{_worst(claim.estimate)}{also}", "dim"), indent=_DETAIL)
     if claim.random_edges is not None:
         words = _among_random_edges(claim.random_edges, report.settings.significance)
         page.line((words, "dim"), indent=_DETAIL)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 _BOUND = re.compile(
     r"(?P<kind>>=|<=|in|within) (?P<first>[-+.\de]+)(?P<percent>%)?(?: logits)?"
@@ -63,3 +64,9 @@ def bound_limits(bound: str) -> tuple[float, float] | None:
 
 def _no_negative_zero(value: float, digits: int) -> float:
     return round(value, digits) + 0.0
+
+
+def numbered(numbers: Sequence[int], most: int = 5) -> str:
+    """The first few numbers of a list, and three dots where there are more."""
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown + (", ..." if numbers[most:] else "")

@@ -115,13 +115,16 @@ class ClaimReport(Frozen):
 class Baseline(Frozen):
     """How the model does the task untouched, in the metric's unit.
 
-    ``preferred`` is the share of prompts on which the metric is positive, ``answered`` the share on
-    which the answer is the most likely of all tokens; both on clean prompts.
+    ``clean`` and ``corrupt`` are means over the ``prompts`` pairs that are judged. ``preferred`` is
+    the share of clean prompts on which the metric is positive, ``answered`` the share on which the
+    answer is the most likely of all tokens; both of all ``measured`` pairs that differ, whether
+    they are judged or not (0 in reports from before pairs could be left out: all are judged).
     """
 
     metric: str
     unit: str
     prompts: int
+    measured: int = 0
     clean: float
     corrupt: float
     preferred: float
@@ -130,8 +133,55 @@ class Baseline(Frozen):
     example_tokens: tuple[str, ...]
 
 
+class NamedPair(Frozen):
+    """A prompt pair by its place among those drawn, from 1, and what is the matter with it."""
+
+    number: int
+    template: int
+    clean: str
+    corrupt: str
+    reason: str
+
+
+class PairGroup(Frozen):
+    """The pairs of one kind, and what the file's rule does with them; `once` counts copies once."""
+
+    rule: Literal["keep", "skip", "refuse", "once"]
+    count: int
+    pairs: tuple[NamedPair, ...]
+
+
+class TemplatePairs(Frozen):
+    """How many pairs of a template were drawn, and how many are judged."""
+
+    template: int
+    drawn: int
+    judged: int
+
+
+class Pairs(Frozen):
+    """The account of all prompt pairs: what became of each.
+
+    ``misaligned`` pairs are not measured. ``copies`` repeat an earlier pair word for word. Of the
+    pairs that are left, those in ``wrong`` have a clean metric of zero or below, and those in
+    ``same`` the same metric in both worlds; a pair can be in both. ``judged`` pairs are those that
+    no rule leaves out; with a pair in a group of the rule `refuse` every verdict is ERROR.
+    """
+
+    drawn: int
+    measured: int
+    judged: int
+    copies: PairGroup
+    misaligned: PairGroup
+    wrong: PairGroup
+    same: PairGroup
+    templates: tuple[TemplatePairs, ...]
+    warnings: tuple[str, ...] = ()
+
+
 class Settings(Frozen):
-    """What was asked for, defaults included, in words; reports from before random edges have 0."""
+    """What was asked for, defaults included, in words; reports from before random edges have 0, and
+    those from before the rules about pairs have none."""
 
     ablation: str
     direction: str
@@ -142,6 +192,7 @@ class Settings(Frozen):
     seed: int
     minimum_effect: float
     random_edges: int = 0
+    pairs: str = ""
     interval_method: str
 
 
@@ -162,7 +213,10 @@ class Looks(Frozen):
 
 
 class Report(Frozen):
-    """A judged hypothesis, complete unless the run was interrupted."""
+    """A judged hypothesis, complete unless the run was interrupted.
+
+    ``pairs`` is None in reports from before pairs were accounted for.
+    """
 
     schema_version: Literal[1] = 1
     circuitlang: str
@@ -173,6 +227,7 @@ class Report(Frozen):
     complete: bool
     provenance: Provenance
     baseline: Baseline
+    pairs: Pairs | None = None
     settings: Settings
     claims: tuple[ClaimReport, ...]
     self_checks: tuple[SelfCheck, ...]

@@ -4,6 +4,7 @@ from circuitlang.report.claim_lines import STYLES, write_claims
 from circuitlang.report.numbers import format_effect, format_share
 from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
+from circuitlang.report.pair_lines import pair_fields
 from circuitlang.report.report import Report, Settings, Verdict
 
 _INCOMPLETE = "INCOMPLETE: the run was interrupted; this is not the whole evidence."
@@ -21,7 +22,7 @@ _SHORT = 12
 def write_report(report: Report, page: Page, *, verbose: bool) -> None:
     """The whole report, from the circuit's name to the exit code."""
     _header(report, page)
-    _baseline(report, page)
+    _baseline(report, page, verbose=verbose)
     write_claims(report, page, verbose=verbose)
     _self_checks(report, page, verbose=verbose)
     _notes(report, page)
@@ -58,19 +59,25 @@ def _header(report: Report, page: Page) -> None:
     )
 
 
-def _baseline(report: Report, page: Page) -> None:
+def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
     page.heading("The model on the task")
     base = report.baseline
     templates = max((len(c.estimate.strata) for c in report.claims if c.estimate), default=0)
     prompts = _count(base.prompts, "prompt")
     prompts += f" from {_count(templates, 'template')}" if templates else ""
     clean, corrupt = format_effect(base.clean, base.unit), format_effect(base.corrupt, base.unit)
+    of = f"of {base.measured or base.prompts:,} clean prompts"
+    pairs = pair_fields(report.pairs, verbose=verbose) if report.pairs else []
     page.fields(
         [
             ("prompts", prompts),
+            *pairs,
             ("metric", f"{base.metric}: {clean} on clean prompts, {corrupt} on corrupt prompts"),
-            ("preferred", f"{format_share(base.preferred)} of clean prompts have a metric above 0"),
-            ("answered", f"{format_share(base.answered)} have the answer as their likeliest token"),
+            ("preferred", f"{format_share(base.preferred)} {of} have a metric above 0"),
+            (
+                "answered",
+                f"{format_share(base.answered)} {of} have the answer as their likeliest token",
+            ),
             ("example", base.example),
             ("tokens", _tokens(base.example_tokens, page)),
         ]

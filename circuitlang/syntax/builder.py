@@ -189,6 +189,9 @@ class TreeBuilder(Transformer[Token, tree.Document]):
     def looks(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
         return self._setting("looks", meta, children)
 
+    def pairs(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("pairs", meta, children)
+
 
 def _lines(children: list[Any]) -> tuple[Any, ...]:
     return tuple(child for child in children if not isinstance(child, Token))

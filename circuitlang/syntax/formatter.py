@@ -16,7 +16,7 @@ from circuitlang.syntax.parser import parse
 
 _INDENT = "  "
 _BOUND_WORDS = {"at_least": ">=", "at_most": "<=", "within": "within"}
-_SETTING_WORDS = {"ablation": "per", "significance": "correction"}
+_SETTING_WORDS = {"ablation": "per ", "significance": "correction "}
 
 
 class NotFormattable(ValueError):
@@ -282,7 +282,8 @@ def _setting_lines(lines: Sequence[tree.SettingLine], source: SourceText) -> lis
 def _setting(line: tree.SettingLine) -> str:
     quantities = [quantity.text for quantity in line.quantities]
     first, *rest = [*quantities, *(word.text for word in line.words)]
-    return " ".join([first, *(f"{_SETTING_WORDS[line.kind]} {word}" for word in rest)])
+    before = _SETTING_WORDS.get(line.kind, "")
+    return " ".join([first, *(before + word for word in rest)])
 
 
 def _one_line(section: tree.CircuitSection | tree.ModelSection | tree.MetricSection) -> str:

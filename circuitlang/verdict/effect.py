@@ -115,7 +115,7 @@ def _finite(values: Sequence[float | None], what: str, evidence: Evidence) -> Ar
             f"the run ended before this was measured on {len(missing)} of {prompts} prompts"
         )
     if missing:
-        shown = ", ".join(str(i + 1) for i in missing[:5])
+        shown = ", ".join(str(evidence.prompts[i].number or i + 1) for i in missing[:5])
         raise NotMeasuredError(
             f"the {what} has no finite value on {len(missing)} of {prompts} prompts "
             f"(prompt {shown}{', ...' if len(missing) > 5 else ''})"

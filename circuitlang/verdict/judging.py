@@ -13,8 +13,8 @@ from circuitlang.report import Baseline, Report, Settings
 from circuitlang.source import SourceText
 from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.statistics.correction import Level, bh_levels, holm_levels, plain_levels
-from circuitlang.verdict.distinct import distinct_prompts
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
+from circuitlang.verdict.gate import gate
 from circuitlang.verdict.random_edges import among_random_edges
 from circuitlang.verdict.sampling import Tested, sample_effects
 from circuitlang.verdict.wording import claim_report, error_report
@@ -37,9 +37,10 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     are no evidence.
     """
     circuit = plan.circuit
-    evidence = distinct_prompts(evidence)
+    gated = gate(evidence, circuit)
+    evidence = gated.evidence
     templates = tuple(prompt.template for prompt in evidence.prompts)
-    results = _results(plan, evidence, templates)
+    results = _results(plan, evidence, templates, gated.unfit)
     levels = _levels(circuit, results)
     reports = tuple(
         error_report(claim, need, result, source)
@@ -59,7 +60,8 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
         title=circuit.title,
         complete=evidence.complete,
         provenance=evidence.provenance,
-        baseline=_baseline(circuit, evidence),
+        baseline=_baseline(circuit, evidence, gated.measured),
+        pairs=gated.pairs,
         settings=_settings(circuit),
         claims=reports,
         self_checks=evidence.self_checks,
@@ -68,13 +70,13 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
 
 
 def _results(
-    plan: Plan, evidence: Evidence, templates: tuple[int, ...]
+    plan: Plan, evidence: Evidence, templates: tuple[int, ...], gated: str
 ) -> tuple[Tested | str, ...]:
     """For every claim its tested effect, or why there is none."""
     circuit, settings = plan.circuit, plan.circuit.settings
     claims = circuit.all_claims
     draws = Resampler(templates, settings.resamples, settings.seed)
-    unfit = _unfit(evidence, draws)
+    unfit = _unfit(evidence, draws, gated)
     if unfit:
         return (unfit,) * len(claims)
     found: list[Effect | str] = []
@@ -93,14 +95,16 @@ def _results(
     return tuple(next(sampled) if isinstance(effect, Effect) else effect for effect in found)
 
 
-def _unfit(evidence: Evidence, draws: Resampler) -> str:
-    """Why nothing at all can be judged; empty when it can."""
+def _unfit(evidence: Evidence, draws: Resampler, gated: str) -> str:
+    """Why nothing at all can be judged; empty when it can. ``gated`` is the gate's own reason."""
     checks = evidence.self_checks
     broken = [check.name for check in checks if not check.passed or check.value is None]
     if broken:
         return f"self-check failed: {'; '.join(broken)}"
     if not checks:
         return "no self-check was made"
+    if gated:
+        return gated
     if not evidence.prompts or draws.sizes.min() < 2:
         return "a template has fewer than two different prompts, which cannot show how they vary"
     return ""
@@ -119,7 +123,11 @@ def _levels(circuit: Circuit, results: Sequence[Tested | str]) -> tuple[tuple[Le
     return tuple(zip(passes, fails, strict=True))
 
 
-def _baseline(circuit: Circuit, evidence: Evidence) -> Baseline:
+def _baseline(circuit: Circuit, evidence: Evidence, measured: Evidence) -> Baseline:
+    """The model on the pairs that are judged, and how many of all measured ones it gets right."""
+    # A run that was interrupted has not answered the rest.
+    answers = zip(measured.clean, measured.answered, strict=True)
+    answered = [(value, hit) for value, hit in answers if value is not None]
     clean = [value for value in evidence.clean if value is not None]
     first = evidence.prompts[0] if evidence.prompts else None
     return Baseline(
@@ -128,8 +136,9 @@ def _baseline(circuit: Circuit, evidence: Evidence) -> Baseline:
         prompts=len(evidence.prompts),
         clean=_mean(clean),
         corrupt=_mean([value for value in evidence.corrupt if value is not None]),
-        preferred=_mean([value > 0 for value in clean]),
-        answered=_mean(evidence.answered),
+        measured=len(answered),
+        preferred=_mean([value > 0 for value, _ in answered]),
+        answered=_mean([hit for _, hit in answered]),
         example=f"{first.clean} -> {first.answer}" if first else "",
         example_tokens=first.tokens if first else (),
     )
@@ -154,5 +163,6 @@ def _settings(circuit: Circuit) -> Settings:
         seed=settings.seed,
         minimum_effect=settings.minimum_effect,
         random_edges=settings.random_edges,
+        pairs=str(settings.pairs),
         interval_method=INTERVAL_METHOD,
     )

@@ -23,9 +23,9 @@ def judge_look(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     circuit = plan.circuit
     if circuit.settings.looks == 1:
         return judge(plan, evidence, source)
-    look = look_with(circuit, len(evidence.prompts))
+    look = look_with(circuit, evidence.drawn)
     if look is None:
-        raise ValueError(f"no look ends after {len(evidence.prompts)} prompts")
+        raise ValueError(f"no look ends after {evidence.drawn} prompts")
     report = judge(replace(plan, circuit=at_look(circuit, look)), evidence, source)
     looks = Looks(
         planned=circuit.settings.looks,

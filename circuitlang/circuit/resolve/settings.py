@@ -1,11 +1,18 @@
 """The `test` block."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from circuitlang.circuit.resolve.limits import MAX_LOOKS, MAX_RANDOM_EDGES
 from circuitlang.circuit.resolve.quantities import choice, level, whole_number
 from circuitlang.circuit.resolve.scope import Scope
-from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
+from circuitlang.circuit.settings import (
+    Ablation,
+    Correction,
+    Direction,
+    PairRule,
+    PairRules,
+    TestSettings,
+)
 from circuitlang.syntax import tree as syntax
 
 
@@ -16,10 +23,11 @@ def resolve_settings(section: syntax.Section | None, scope: Scope) -> TestSettin
         return settings
     seen: set[str] = set()
     for line in section.lines:
-        if line.kind in seen:
-            message = f"the setting `{line.kind}` stands twice"
+        name = f"pairs {line.words[0].text}" if line.kind == "pairs" else line.kind
+        if name in seen:
+            message = f"the setting `{name}` stands twice"
             scope.error("CL225", line.span, message, "delete one of them")
-        seen.add(line.kind)
+        seen.add(name)
         settings = _apply(settings, line, scope)
     return settings
 
@@ -49,6 +57,8 @@ def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> Te
         case "looks":
             count = whole_number(line.quantities[0], 1, MAX_LOOKS, "`looks`", scope)
             return replace(settings, looks=count or settings.looks)
+        case "pairs":
+            return replace(settings, pairs=_pairs(settings.pairs, line, scope))
         case _:
             value = level(line.quantities[0], 0.0, 1.0, "the minimum effect", scope)
             return replace(settings, minimum_effect=value or settings.minimum_effect)
@@ -64,3 +74,16 @@ def _ablation(settings: TestSettings, line: syntax.SettingLine, scope: Scope) ->
         if word != Ablation.MEAN:
             scope.error("CL226", line.words[1].span, "only a mean is taken per template")
     return replace(settings, ablation=Ablation(word), per_template=per_template)
+
+
+def _pairs(rules: PairRules, line: syntax.SettingLine, scope: Scope) -> PairRules:
+    kind = choice(line.words[0], [field.name for field in fields(PairRules)], scope)
+    word = choice(line.words[1], [*PairRule], scope)
+    if kind is None or word is None:
+        return rules
+    if kind == "misaligned" and word == PairRule.KEEP:
+        message = "misaligned pairs cannot be kept: no experiment on them means anything"
+        hint = "write `pairs misaligned skip` to leave them out, or delete the line"
+        scope.error("CL226", line.words[1].span, message, hint)
+        return rules
+    return replace(rules, **{kind: PairRule(word)})
