@@ -122,12 +122,13 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
             memory=int(options.memory * (1 << 30)),
             progress=advance,
         )
-    saved = options.evidence is None or _saved(evidence, options.evidence)
+    saved = options.evidence is None or save(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
 
 
-def _saved(evidence: Evidence, path: Path) -> bool:
+def save(evidence: Evidence, path: Path) -> bool:
+    """Save measurements; says what went wrong and returns False when that fails."""
     try:
         save_evidence(evidence, path)
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Literal
 from circuitlang.evidence.frozen import Frozen
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.self_check import SelfCheck
+from circuitlang.report.mutation import Mutation
 
 
 class Verdict(StrEnum):
@@ -143,7 +144,10 @@ class Settings(Frozen):
 
 
 class Report(Frozen):
-    """A judged hypothesis, complete unless the run was interrupted."""
+    """A judged hypothesis, complete unless the run was interrupted.
+
+    ``mutation`` is there when the run was made with mutants (`circuitlang mutate`).
+    """
 
     schema_version: Literal[1] = 1
     circuitlang: str
@@ -158,6 +162,7 @@ class Report(Frozen):
     claims: tuple[ClaimReport, ...]
     self_checks: tuple[SelfCheck, ...]
     notes: tuple[str, ...]
+    mutation: Mutation | None = None
 
     def count(self, verdict: Verdict) -> int:
         """Number of claims with a verdict."""

@@ -1,0 +1,59 @@
+"""Every mutant of a file."""
+
+from dataclasses import replace
+
+from circuitlang.circuit import Circuit
+from circuitlang.mutation.edges import NOBODY_NOTICES, dropped_edges, moved_edges
+from circuitlang.mutation.equivalence import meanings
+from circuitlang.mutation.mutant import Mutant
+from circuitlang.mutation.rewriting import Rewriter
+from circuitlang.report.mutation import Kind, Outcome
+from circuitlang.source import SourceText
+from circuitlang.syntax import Document
+
+MOST_EDGES = 400
+"""Each mutant of a larger file takes long to make, and there are several times as many of them."""
+
+_SAME_EXPERIMENTS = "the same experiments against the same bounds"
+
+
+def mutants(document: Document, source: SourceText, circuit: Circuit) -> tuple[Mutant, ...]:
+    """Small changes of a hypothesis, in file order, each different one once.
+
+    ``circuit`` is what ``document`` resolves to; neighbours are made where its shape is known.
+    Absence claims are left as they are. No mutant has random edges, which take part in no verdict.
+    """
+    circuit = without_random_edges(circuit)
+    own = meanings(circuit)
+    made = (
+        *dropped_edges(circuit),
+        *Rewriter(document, source, circuit).mutants(),
+        *moved_edges(circuit),
+    )
+    found: dict[object, Mutant] = {}
+    for mutant in made:
+        if mutant.circuit is None:
+            found.setdefault((mutant.before, mutant.after), mutant)
+            continue
+        mutant = replace(mutant, circuit=without_random_edges(mutant.circuit))
+        theirs = meanings(mutant.circuit)
+        changed = tuple(i for i, meaning in enumerate(theirs) if meaning not in own)
+        content = frozenset(theirs) if mutant.kind is not Kind.DROP else mutant.before
+        found.setdefault(content, _known(replace(mutant, changed=changed)))
+    kinds = [*Kind]
+    order = sorted(found.values(), key=lambda m: (m.span.start, kinds.index(m.kind)))
+    return tuple(order)
+
+
+def without_random_edges(circuit: Circuit) -> Circuit:
+    """The same hypothesis, set against no random edges."""
+    return replace(circuit, settings=replace(circuit.settings, random_edges=0))
+
+
+def _known(mutant: Mutant) -> Mutant:
+    """A mutant with its outcome, where nothing has to be measured for it."""
+    if mutant.changed or mutant.known:
+        return mutant
+    if mutant.kind is Kind.DROP:
+        return replace(mutant, known=Outcome.SURVIVED, reason=NOBODY_NOTICES)
+    return replace(mutant, known=Outcome.EQUIVALENT, reason=_SAME_EXPERIMENTS)
