@@ -43,15 +43,15 @@ class MutateOptions:
 
 def mutate_file(session: Session, options: MutateOptions) -> ExitCode:
     """Make a file's mutants, measure them with it in one run, and show which ones survive."""
+    edges = len(session.circuit.edges)
+    if edges > MOST_EDGES:
+        fail(f"mutants are made of at most {MOST_EDGES} edges, and {session.path} has {edges:,}")
+        return ExitCode.USAGE
     problems = check_design(session.circuit)
     if problems:
         show_diagnostics(session.source, problems)
         return ExitCode.USAGE
     if not can_write(session.path, outputs=(options.json, options.evidence)):
-        return ExitCode.USAGE
-    edges = len(session.circuit.edges)
-    if edges > MOST_EDGES:
-        fail(f"mutants are made of at most {MOST_EDGES} edges, and {session.path} has {edges:,}")
         return ExitCode.USAGE
     from circuitlang.engine.errors import RunError
 

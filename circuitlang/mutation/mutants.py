@@ -35,11 +35,12 @@ def mutants(document: Document, source: SourceText, circuit: Circuit) -> tuple[M
         if mutant.circuit is None:
             found.setdefault((mutant.before, mutant.after), mutant)
             continue
-        mutant = replace(mutant, circuit=without_random_edges(mutant.circuit))
         theirs = meanings(mutant.circuit)
         changed = tuple(i for i, meaning in enumerate(theirs) if meaning not in own)
-        content = frozenset(theirs) if mutant.kind is not Kind.DROP else mutant.before
-        found.setdefault(content, _known(replace(mutant, changed=changed)))
+        mutant = _known(replace(mutant, changed=changed))
+        # Measured mutants are told apart by what they measure, the others by what they say.
+        content = (mutant.before, mutant.after) if mutant.known else frozenset(theirs)
+        found.setdefault(content, mutant)
     kinds = [*Kind]
     order = sorted(found.values(), key=lambda m: (m.span.start, kinds.index(m.kind)))
     return tuple(order)

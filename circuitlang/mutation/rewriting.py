@@ -146,7 +146,7 @@ class Rewriter:
         after = " and ".join(self._words(line) for _, line in changes) + also
         mutant = Mutant(kind, before, after, changes[0][0].span, circuit)
         if circuit is not None:
-            return mutant
+            return replace(mutant, circuit=replace(circuit, settings=self.circuit.settings))
         reason = next(d for d in diagnostics if d.severity is Severity.ERROR)
         known = Outcome.EQUIVALENT if reason.code == _SAME else Outcome.REFUSED
         return replace(mutant, known=known, reason=reason.message)
