@@ -313,7 +313,9 @@ def test_what_the_data_do_not_decide_is_not_killed():
     assert killed.after == "(dropped, and with it A, B)"
     assert mutation.score == pytest.approx(1 / 9)
     assert exit_code(report) is ExitCode.INCONCLUSIVE
-    assert "INCONCLUSIVE" in render_mutants(report, color=False)
+    shown = " ".join(render_mutants(report, color=False).split())
+    assert "Mutants that are not decided" in shown
+    assert re.search(r"INCONCLUSIVE A ~> B.K >= 40%: \S+ the \S+ interval holds a limit", shown)
 
 
 def test_a_broken_engine_kills_nothing():
@@ -374,41 +376,66 @@ def test_a_file_that_does_not_pass_is_told_so():
 
 
 def builtin(tmp_path, edges):
-    text = BUILTIN.read_text(encoding="utf-8").replace("sample  120", "sample  36")
+    """The built-in model's file with other edges, no other claim and few prompts."""
+    text = BUILTIN.read_text(encoding="utf-8").replace("sample  120", "sample  30")
     text = re.sub(r"edges \{.*?\n\}", f"edges {{\n  {edges}\n}}", text, flags=re.S)
     text = re.sub(r"claims \{.*?\n\}", "", text, flags=re.S)
     path = tmp_path / "b.circuit"
-    path.write_text(text.replace("  NTH L0.H1         at IO, S1", "#"), encoding="utf-8")
+    path.write_text(re.sub(r"\n *NTH .*", "", text, count=1), encoding="utf-8")
     return path
+
+
+def run(capsys, command, path):
+    """Exit code and JSON report."""
+    written = path.with_suffix(".json")
+    outcome = called(capsys, command, "-q", path, "--json", written, "--threads", 1)
+    return outcome.code, json.loads(written.read_text(encoding="utf-8"))
 
 
 def of_kind(report, kind):
     return {m["after"]: m["outcome"] for m in report["mutation"]["mutants"] if m["kind"] == kind}
 
 
-def test_the_built_in_models_own_circuit_and_a_vague_one(tmp_path, capsys):
-    """In the model the token is moved as a value, and which name to leave out is a query."""
-    right = builtin(tmp_path, "DTH ~> SIH.V >= 60%\n  SIH ~> NMH.Q >= 60%")
-    done = called(capsys, "mutate", "-q", right, "--json", tmp_path / "r.json", "--threads", 1)
-    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+def test_mutants_of_the_built_in_models_own_circuit_are_killed(tmp_path, capsys):
+    """The subject's token is moved as a value, and which name to leave out is a query."""
+    path = builtin(tmp_path, "DTH ~> SIH.V >= 60%\n  SIH ~> NMH.Q >= 60%")
+    code, report = run(capsys, "mutate", path)
     assert [claim["verdict"] for claim in report["claims"]] == ["PASS", "PASS"]
-    slots = of_kind(report, "re-slot")
-    assert slots == {
+    assert of_kind(report, "re-slot") == {
         "DTH ~> SIH.Q >= 60%": "refused",
         "DTH ~> SIH.K >= 60%": "killed",
         "SIH ~> NMH.K >= 60%": "killed",
         "SIH ~> NMH.V >= 60%": "killed",
     }
     assert {*of_kind(report, "position").values()} == {"killed"}
-    assert done.code == 1  # no claim speaks for the whole
+    # No claim speaks for the whole.
     assert [*of_kind(report, "drop").values()] == ["survived", "survived"]
+    assert code == ExitCode.FAILED
 
-    vague = builtin(tmp_path, "DTH ~> SIH.V >= -10%\n  SIH ~> NMH.Q >= -10%")
-    done = called(capsys, "mutate", "-q", vague, "--json", tmp_path / "r.json", "--threads", 1)
-    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
-    assert done.code == 1
-    assert "survived" in of_kind(report, "re-slot").values()
-    assert report["mutation"]["score"] < 0.5
+
+def test_a_vague_file_about_the_built_in_model_has_survivors(tmp_path, capsys):
+    """Whole layers and bounds that any effect keeps; a survivor is what `run` says it is."""
+    every = ", ".join(f"L2.H{n}" for n in range(4))
+    path = builtin(tmp_path, "DTH ~> SIH.V >= -10%\n  SIH ~> NMH.Q >= -10%")
+    text = path.read_text(encoding="utf-8").replace("L2.H0, L2.H3", every)
+    path.write_text(text, encoding="utf-8")
+    code, report = run(capsys, "mutate", path)
+    assert code == ExitCode.FAILED
+    assert report["mutation"]["score"] == 0
+    slots = of_kind(report, "re-slot")
+    assert slots["SIH ~> NMH.K >= -10%"] == slots["SIH ~> NMH.V >= -10%"] == "survived"
+    # A whole layer has no neighbour.
+    assert not any(after.startswith("SIH L2") for after in of_kind(report, "neighbour"))
+
+    path.write_text(text.replace("SIH ~> NMH.Q >= -10%", "SIH ~> NMH.V >= -10%"), encoding="utf-8")
+    _, alone = run(capsys, "run", path)
+    (mutant,) = (
+        m for m in report["mutation"]["mutants"] if m["after"] == "SIH ~> NMH.V >= -10%"
+    )
+    (claim,), (_, again) = mutant["claims"], alone["claims"]
+    assert again["text"] == claim["text"]
+    assert again["verdict"] == claim["verdict"] == "PASS"
+    assert again["estimate"]["value"] == pytest.approx(claim["value"], abs=1e-5)
 
 
 def test_too_many_edges_are_refused_before_anything_is_loaded(tmp_path, capsys):

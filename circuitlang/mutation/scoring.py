@@ -105,6 +105,7 @@ def _claim(claim: ClaimReport) -> MutatedClaim:
         {
             "text": claim.text,
             "verdict": claim.verdict.value,
+            "reason": claim.reason,
             "value": None if estimate is None else estimate.value,
             "unit": None if estimate is None else estimate.unit,
         }

@@ -34,10 +34,14 @@ class Outcome(StrEnum):
 
 
 class MutatedClaim(Frozen):
-    """A claim whose experiments the change touches; ``value`` is its effect in ``unit``."""
+    """A claim whose experiments the change touches; ``value`` is its effect in ``unit``.
+
+    ``reason`` says why the verdict is what it is.
+    """
 
     text: str
     verdict: Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
+    reason: str
     value: float | None
     unit: Literal["fraction", "logits"] | None
 

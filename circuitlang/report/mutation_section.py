@@ -89,6 +89,8 @@ def _mutant(mutant: MutantReport, page: Page) -> None:
         text = f"  {claim.text}" + _effect(claim)
         style = STYLES[Verdict(claim.verdict)]
         cells.append([page.styled(""), page.styled((claim.verdict, style), text)])
+        if claim.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
+            cells.append([page.styled(""), page.styled((f"  {claim.reason}", "dim"))])
     page.table(cells, (7, None), indent=2 * INDENT)
 
 
