@@ -438,6 +438,15 @@ def test_a_vague_file_about_the_built_in_model_has_survivors(tmp_path, capsys):
     assert again["estimate"]["value"] == pytest.approx(claim["value"], abs=1e-5)
 
 
+def test_the_documented_example_counts_the_mutants_that_are_made():
+    text = (ROOT / "docs" / "mutation.md").read_text(encoding="utf-8")
+    table = text.split("Mutants by kind\n", 1)[1].split("score", 1)[0].splitlines()[1:]
+    rows = [line.split() for line in table if line.strip()]
+    shown = {name: sum(map(int, counts)) for name, *counts in rows}
+    _, _, found = made(BUILTIN.read_text(encoding="utf-8"))
+    assert shown == {**Counter(str(m.kind) for m in found), "all": len(found)}
+
+
 def test_too_many_edges_are_refused_before_anything_is_loaded(tmp_path, capsys):
     first = ", ".join(f"L0.H{n}" for n in range(12))
     others = ", ".join(f"L{layer}.H{n}" for layer in (1, 2, 3) for n in range(12))

@@ -16,7 +16,7 @@ from circuitlang.cli.session import (
     show_diagnostics,
     write_text,
 )
-from circuitlang.cli.terminal import Looks, progress
+from circuitlang.cli.terminal import Looks, progress, status
 from circuitlang.mutation import Mutant, judge_mutants, mutants, plan_with, sampled
 from circuitlang.mutation.mutants import MOST_EDGES, without_random_edges
 from circuitlang.plan import Plan, check_design
@@ -66,7 +66,9 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
     ready = prepare(session, options.device, options.threads, quiet=options.quiet)
     document, _ = parse(session.source)
     circuit = without_random_edges(ready.circuit)
-    made = sampled(mutants(document, session.source, circuit), options.limit, circuit.settings.seed)
+    with status("making mutants", quiet=options.quiet):
+        found = mutants(document, session.source, circuit)
+    made = sampled(found, options.limit, circuit.settings.seed)
     plan = plan_with(circuit, made)
     if not options.quiet:
         print_err(_announced(made, plan))
@@ -93,7 +95,8 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
             progress=advance,
         )
     saved = options.evidence is None or save(evidence, options.evidence)
-    report = judge_mutants(plan, made, evidence, session.source)
+    with status("judging mutants", quiet=options.quiet):
+        report = judge_mutants(plan, made, evidence, session.source)
     # The file first: a terminal that has gone away must not cost the result of a long run.
     written = options.json is None or write_text(options.json, render_json(report))
     render = render_terminal if options.verbose else render_mutants

@@ -11,8 +11,8 @@ from circuitlang.report.mutation import Kind, Outcome
 from circuitlang.source import SourceText
 from circuitlang.syntax import Document
 
-MOST_EDGES = 400
-"""Each mutant of a larger file takes long to make, and there are several times as many of them."""
+MOST_EDGES = 100
+"""There are several mutants an edge, and each is judged with all claims of its file."""
 
 _SAME_EXPERIMENTS = "the same experiments against the same bounds"
 

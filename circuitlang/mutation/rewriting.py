@@ -23,7 +23,7 @@ from circuitlang.syntax.tree import (
     Word,
 )
 
-NEAR = 20
+NEAR = 10
 """Lines that are further apart are not swapped: of a long file there would be too many pairs."""
 
 _SAME = "CL217"
