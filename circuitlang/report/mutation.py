@@ -34,7 +34,8 @@ class Outcome(StrEnum):
 
 
 class MutatedClaim(Frozen):
-    """A claim whose experiments the change touches; ``value`` is its effect in ``unit``.
+    """A claim whose experiments the change touches; ``value`` is its effect in ``unit``,
+    as in the claim's own estimate.
 
     ``reason`` says why the verdict is what it is.
     """
@@ -43,7 +44,7 @@ class MutatedClaim(Frozen):
     verdict: Literal["PASS", "FAIL", "INCONCLUSIVE", "ERROR"]
     reason: str
     value: float | None
-    unit: Literal["fraction", "logits"] | None
+    unit: str | None
 
 
 class MutantReport(Frozen):
