@@ -83,6 +83,7 @@ def test_all_mutants_of_a_small_file_by_hand():
     assert refused == {
         "B ~> A.V >= 20%": "the edge runs backwards: L5.H0 -> L0.H1.V, L5.H11 -> L0.H1.V",
         "A ~> B.Q >= 20%": "A writes at S2, but B asks at END",
+        "(dropped, and with it A, B)": "no node is left, so there is no circuit to speak of",
     }
     assert {m.known for m in found} == {None, Outcome.REFUSED}
 
@@ -218,10 +219,10 @@ def test_a_limit_draws_the_same_mutants_again_and_keeps_those_that_cost_nothing(
     assert some == again != other
     assert Counter(m.known for m in some) == {
         None: 4,
-        Outcome.REFUSED: 2,
-        Outcome.UNMEASURED: len(found) - 6,
+        Outcome.REFUSED: 3,
+        Outcome.UNMEASURED: len(found) - 7,
     }
-    assert sampled(found, None, 0) == sampled(found, 9, 0) == found
+    assert sampled(found, None, 0) == sampled(found, 8, 0) == found
 
 
 # Judging, with a truth that is made up
@@ -266,11 +267,11 @@ def test_mutants_of_a_hypothesis_that_is_right_are_killed():
     report = judged(STRICT)
     assert report.count(Verdict.PASS) == len(report.claims) == 4
     mutation = report.mutation
-    assert Counter(m.outcome for m in mutation.mutants) == {Outcome.KILLED: 9, Outcome.REFUSED: 2}
+    assert Counter(m.outcome for m in mutation.mutants) == {Outcome.KILLED: 8, Outcome.REFUSED: 3}
     assert (mutation.score, mutation.score_with_refused) == (1, 1)
     assert exit_code(report) is ExitCode.PASSED
     # Three positions; A's neighbour has two edges, B's two have three each; faithfulness without A,
-    # and with three neighbours. B.K is what the file denies, and no node is the empty circuit.
+    # and with three neighbours. B.K is what the file denies.
     assert mutation.experiments == 3 + 2 + 2 * 3 + 1 + 3
     assert report.settings.random_edges == 0
 
@@ -295,10 +296,7 @@ def test_mutants_of_a_vague_hypothesis_survive():
     (claim,) = survived["A ~> B.K >= -5%"].claims
     assert (claim.text, claim.verdict, claim.unit) == ("A ~> B.K >= -5%", "PASS", "fraction")
     assert claim.value == pytest.approx(0, abs=0.01)
-    # Without B nothing is left, which even this file notices.
-    (killed,) = report.mutation.of(Outcome.KILLED)
-    assert killed.after == "(dropped, and with it A, B)"
-    assert report.mutation.score == pytest.approx(1 / 9)
+    assert report.mutation.score == 0
     assert report.mutation.score_with_refused == pytest.approx(3 / 11)
     assert exit_code(report) is ExitCode.FAILED
 
@@ -308,10 +306,7 @@ def test_what_the_data_do_not_decide_is_not_killed():
     report = judged(STRICT, noise=noise)
     mutation = report.mutation
     assert mutation.count(Outcome.UNDECIDED) == 8
-    # Without any node faithfulness is zero on every prompt, whatever the noise.
-    (killed,) = mutation.of(Outcome.KILLED)
-    assert killed.after == "(dropped, and with it A, B)"
-    assert mutation.score == pytest.approx(1 / 9)
+    assert mutation.score == 0
     assert exit_code(report) is ExitCode.INCONCLUSIVE
     shown = " ".join(render_mutants(report, color=False).split())
     assert "Mutants that are not decided" in shown
@@ -321,7 +316,7 @@ def test_what_the_data_do_not_decide_is_not_killed():
 def test_a_broken_engine_kills_nothing():
     report = judged(STRICT, self_checks=(BROKEN,))
     assert report.mutation.count(Outcome.KILLED) == 0
-    assert report.mutation.count(Outcome.UNDECIDED) == 9
+    assert report.mutation.count(Outcome.UNDECIDED) == 8
     assert exit_code(report) is ExitCode.NOT_RUN
     assert "self-check failed: patching nothing" in render_mutants(report, color=False)
 
@@ -337,10 +332,10 @@ def test_the_exit_code_of_an_interrupted_run_and_of_no_mutants():
 
 def test_the_limit_stands_in_the_report():
     report = judged(STRICT, limit=4)
-    assert report.mutation.count(Outcome.UNMEASURED) == 5
+    assert report.mutation.count(Outcome.UNMEASURED) == 4
     shown = " ".join(render_mutants(report, color=False).split())
     assert "4 of 4 mutants are killed" in shown
-    assert "5 others were left out by the limit" in shown
+    assert "4 others were left out by the limit" in shown
 
 
 def test_the_report_shows_survivors_first_then_counts_and_the_score():
@@ -416,7 +411,7 @@ def test_mutants_of_the_built_in_models_own_circuit_are_killed(tmp_path, capsys)
 def test_a_vague_file_about_the_built_in_model_has_survivors(tmp_path, capsys):
     """Whole layers and bounds that any effect keeps; a survivor is what `run` says it is."""
     every = ", ".join(f"L2.H{n}" for n in range(4))
-    path = builtin(tmp_path, "DTH ~> SIH.V >= -10%\n  SIH ~> NMH.Q >= -10%")
+    path = builtin(tmp_path, "DTH ~> NMH.V >= -10%\n  SIH ~> NMH.Q >= -10%")
     text = path.read_text(encoding="utf-8").replace("L2.H0, L2.H3", every)
     path.write_text(text, encoding="utf-8")
     code, report = run(capsys, "mutate", path)
@@ -427,15 +422,17 @@ def test_a_vague_file_about_the_built_in_model_has_survivors(tmp_path, capsys):
     # A whole layer has no neighbour.
     assert not any(after.startswith("SIH L2") for after in of_kind(report, "neighbour"))
 
-    path.write_text(text.replace("SIH ~> NMH.Q >= -10%", "SIH ~> NMH.V >= -10%"), encoding="utf-8")
+    # The file never names IO, where the name that is moved stands.
+    text = text.replace("at S2", "at IO").replace("SIH ~> NMH.Q >=", "SIH ~> NMH.V >=")
+    path.write_text(text, encoding="utf-8")
     _, alone = run(capsys, "run", path)
-    (mutant,) = (
-        m for m in report["mutation"]["mutants"] if m["after"] == "SIH ~> NMH.V >= -10%"
-    )
-    (claim,), (_, again) = mutant["claims"], alone["claims"]
-    assert again["text"] == claim["text"]
-    assert again["verdict"] == claim["verdict"] == "PASS"
-    assert again["estimate"]["value"] == pytest.approx(claim["value"], abs=1e-5)
+    changed = ("DTH ~> NMH.V >= -10% [at IO]", "SIH ~> NMH.V >= -10%")
+    for after, again in zip(changed, alone["claims"], strict=True):
+        (mutant,) = (m for m in report["mutation"]["mutants"] if m["after"] == after)
+        (claim,) = mutant["claims"]
+        assert (claim["text"], claim["verdict"]) == (after, again["verdict"]) == (after, "PASS")
+        assert again["estimate"]["value"] == pytest.approx(claim["value"], abs=1e-5)
+    assert alone["claims"][0]["estimate"]["value"] > 0.5
 
 
 def test_the_documented_example_counts_the_mutants_that_are_made():

@@ -1,28 +1,32 @@
 """`circuitlang mutate`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from circuitlang.circuit import Circuit
+from circuitlang.circuit import Position
 from circuitlang.cli.preparing import Ready, prepare
-from circuitlang.cli.running import save
 from circuitlang.cli.session import (
     Session,
     can_write,
     fail,
-    has_errors,
     print_err,
     print_out,
     show_diagnostics,
     write_text,
 )
 from circuitlang.cli.terminal import Looks, progress, status
+from circuitlang.evidence import Evidence, save_evidence
 from circuitlang.mutation import Mutant, judge_mutants, mutants, plan_with, sampled
 from circuitlang.mutation.mutants import MOST_EDGES, without_random_edges
 from circuitlang.plan import Plan, check_design
 from circuitlang.report import ExitCode, exit_code, render_json
 from circuitlang.report.mutation import Outcome
 from circuitlang.syntax import parse
+
+if TYPE_CHECKING:
+    from circuitlang.engine.tokens import TokenizedPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +78,21 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
         print_err(_announced(made, plan))
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure
-    from circuitlang.engine.tokens import tokenize
     from circuitlang.report.mutation_section import render_mutants
     from circuitlang.report.terminal import render_terminal
 
-    # Mutants may speak of positions that the file does not name.
-    pairs, tokens, problems = tokenize(_with_positions(ready, made), ready.model.tokenizer)
-    if has_errors(problems):
-        show_diagnostics(session.source, problems)
-        return ExitCode.USAGE
     with progress(quiet=options.quiet) as advance:
         evidence = measure(
             plan,
             ready.model,
-            pairs,
-            tokens,
+            ready.pairs,
+            _with_positions(ready, made),
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),
             progress=advance,
         )
-    saved = options.evidence is None or save(evidence, options.evidence)
+    saved = options.evidence is None or _saved(evidence, options.evidence)
     with status("judging mutants", quiet=options.quiet):
         report = judge_mutants(plan, made, evidence, session.source)
     # The file first: a terminal that has gone away must not cost the result of a long run.
@@ -113,9 +111,27 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
     return exit_code(report) if saved and written else ExitCode.NOT_RUN
 
 
-def _with_positions(ready: Ready, made: tuple[Mutant, ...]) -> Circuit:
+def _with_positions(ready: Ready, made: Sequence[Mutant]) -> "list[TokenizedPair]":
+    """The prompts with the positions of mutants, some at slots the file never names."""
     edges = [edge for mutant in made if mutant.circuit for edge in mutant.circuit.edges]
-    return replace(ready.circuit, edges=(*ready.circuit.edges, *edges))
+    wanted = dict.fromkeys(position for edge in edges for position in edge.positions)
+    found = []
+    for pair, tokens in zip(ready.pairs, ready.tokens, strict=True):
+        # A slot stands for the last of its tokens; first and last of each slot are known.
+        lasts = zip(pair.clean.places, tokens.slots[1::2], strict=True)
+        slots = {Position(place[0], place[1]): last for place, last in lasts}
+        more = {position: slots[position] for position in wanted if position in slots}
+        found.append(replace(tokens, positions={**more, **tokens.positions}))
+    return found
+
+
+def _saved(evidence: Evidence, path: Path) -> bool:
+    try:
+        save_evidence(evidence, path)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+        return False
+    return True
 
 
 def _announced(made: tuple[Mutant, ...], plan: Plan) -> str:

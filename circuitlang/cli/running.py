@@ -122,13 +122,12 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
             memory=int(options.memory * (1 << 30)),
             progress=advance,
         )
-    saved = options.evidence is None or save(evidence, options.evidence)
+    saved = options.evidence is None or _saved(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
 
 
-def save(evidence: Evidence, path: Path) -> bool:
-    """Save measurements; says what went wrong and returns False when that fails."""
+def _saved(evidence: Evidence, path: Path) -> bool:
     try:
         save_evidence(evidence, path)
     except OSError as error:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from circuitlang.circuit import (
     AT_END,
+    AblationClaim,
     Circuit,
     Component,
     EdgeClaim,
@@ -23,6 +24,7 @@ Place = tuple[str, Component]
 
 NOBODY_NOTICES = "no claim of the file speaks for the whole circuit"
 NODES_STAY = "its nodes stay in the circuit by other edges, so nothing else is measured"
+NO_NODES = "no node is left, so there is no circuit to speak of"
 
 
 def dropped_edges(circuit: Circuit) -> Iterator[Mutant]:
@@ -45,6 +47,9 @@ def dropped_edges(circuit: Circuit) -> Iterator[Mutant]:
         )
         if roles == circuit.roles:
             mutant = replace(mutant, known=Outcome.EQUIVALENT, reason=NODES_STAY)
+        elif not roles and not all(isinstance(c, AblationClaim) for c in circuit.claims):
+            # The language has no claim about a circuit without nodes.
+            mutant = replace(mutant, circuit=None, known=Outcome.REFUSED, reason=NO_NODES)
         yield mutant
 
 
