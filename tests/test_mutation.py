@@ -3,10 +3,14 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from circuitlang.circuit import Head, Logits, Position, resolve
+from circuitlang.circuit import Head, Logits, Position, expand, resolve
+from circuitlang.cli.mutating import _with_positions
+from circuitlang.cli.preparing import Ready
+from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.models import ModelShape
 from circuitlang.mutation import judge_mutants, mutants, plan_with, sampled
 from circuitlang.mutation.mutants import MOST_EDGES, without_random_edges
@@ -178,6 +182,25 @@ def test_what_an_edge_alone_held_leaves_with_it():
     assert isinstance(circuit.edges[-1].receivers[0].component, Logits)
 
 
+def test_without_the_logits_a_node_leaves_with_its_last_edge():
+    nodes = "A L0.H1 at S2\n  B L5.H0 at END\n  C L1.H1 at S2"
+    _, _, found = made(text_of(nodes, "A ~> B.V\n  A ~> C.Q\n  C ~> B.V"))
+    after = [m.after for m in found if m.kind is Kind.DROP]
+    assert after == ["(dropped)"] * 3
+    _, _, found = made(text_of(nodes, "A ~> B.V\n  C ~> B.V"))
+    after = [m.after for m in found if m.kind is Kind.DROP]
+    assert after == ["(dropped, and with it A)", "(dropped, and with it C)"]
+
+
+def test_a_head_in_two_nodes_leaves_the_one_whose_position_the_edge_had():
+    """A pair of `each` names its heads and not their nodes."""
+    nodes = "N L0.H1 at IO\n  D L0.H1 at S2\n  B L5.H0 at END\n  E L9.H9 at END"
+    edges = "each N ~> B.V\n  each D ~> E.V\n  B -> logits\n  E -> logits"
+    _, _, found = made(text_of(nodes, edges))
+    after = [m.after for m in found if m.kind is Kind.DROP]
+    assert after == [f"(dropped, and with it {gone})" for gone in ("N", "D", "N, B", "D, E")]
+
+
 def test_a_dropped_edge_survives_where_no_claim_speaks_for_the_whole():
     _, _, found = made(text_of(claims=""))
     dropped = [(m.known, m.reason) for m in found if m.kind is Kind.DROP]
@@ -313,6 +336,14 @@ def test_what_the_data_do_not_decide_is_not_killed():
     assert re.search(r"INCONCLUSIVE A ~> B.K >= 40%: \S+ the \S+ interval holds a limit", shown)
 
 
+def test_one_undecided_claim_is_enough():
+    """Without A the circuit's share is one half, which is the bound."""
+    report = judged(text_of(edges="A ~> B.V >= -5%\n  B -> logits >= 80%"))
+    (mutant,) = (m for m in report.mutation.mutants if m.after == "A L0.H2 at S2")
+    assert [claim.verdict for claim in mutant.claims] == ["PASS", "INCONCLUSIVE"]
+    assert mutant.outcome is Outcome.UNDECIDED
+
+
 def test_a_broken_engine_kills_nothing():
     report = judged(STRICT, self_checks=(BROKEN,))
     assert report.mutation.count(Outcome.KILLED) == 0
@@ -368,6 +399,17 @@ def test_a_file_that_does_not_pass_is_told_so():
 
 
 # The command
+
+
+def test_a_mutants_position_is_the_last_token_of_its_slot():
+    """As everywhere: the prompt's IO is token 1, its S tokens 3 and 4, and again 6 and 7."""
+    _, circuit, found = made(text_of())
+    (pair, *_) = expand(circuit.prompts, circuit.metric)
+    own = {Position("S", 2): 7}
+    tokens = TokenizedPair(0, (0,) * 10, (0,) * 10, 1, 2, own, (1, 1, 3, 4, 6, 7), ())
+    (placed,) = _with_positions(Ready(None, circuit, [pair], [tokens]), found)
+    assert placed.positions == {Position("IO"): 1, Position("S", 1): 4, Position("S", 2): 7}
+    assert replace(placed, positions=own) == tokens
 
 
 def builtin(tmp_path, edges):
