@@ -460,7 +460,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert called(capsys, "--version").out == f"circuitlang {__version__}\n"
     out = called(capsys, "--help").out
-    for command in ("check", "fmt", "plan", "run", "judge", "screen", "draw", "models"):
+    for command in ("check", "fmt", "plan", "run", "judge", "mutate", "screen", "draw", "models"):
         assert f"\n  {command} " in out
 
 

@@ -343,7 +343,7 @@ def test_whole_samples_and_long_lists_in_print():
     assert line_of(text, "pairs") == (
         "pairs      100 drawn, 100 judged; kept: 0 answered wrongly, 0 without a difference"
     )
-    assert text.count("n = 100\n") == 2
+    assert text.count("n = 100  worst template") == 2
     clean = [-1.0 if i < 30 else 1.0 for i in range(N)]
     report = judged(clean, [-2.0] * N, [0.5] * N, f"{SKIP_WRONG}\n  pairs same refuse")
     text = printed(report)
@@ -360,4 +360,4 @@ def test_a_report_without_an_account_is_printed():
     report = judged([1.0] * N, None, [0.5] * N).model_copy(update={"pairs": None})
     text = printed(report)
     assert "drawn" not in text
-    assert text.count("n = 100\n") == 2
+    assert text.count("n = 100  worst template") == 2

@@ -53,6 +53,7 @@ def test_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
         ["--version"],
         ["run", "--help"],
         ["screen", "--help"],
+        ["mutate", "--help"],
         ["check", "a.circuit"],
         ["fmt", "--check", "a.circuit"],
         ["plan", "a.circuit"],

@@ -191,6 +191,39 @@ def judge(
 
 
 @app.command()
+def mutate(
+    file: FileArgument,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report, mutants and all, as JSON.")
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="Also save the measurements.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Measure at most so many, drawn with the file's seed.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
+    engine: Annotated[
+        EngineOption, typer.Option(help="fast; reference is slow and judges it; both compares.")
+    ] = EngineOption.FAST,
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    memory: MemoryOption = 1.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="The whole report, and every mutant.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Change a file in small ways and report which changes its claims do not notice."""
+    from circuitlang.cli.mutating import MutateOptions, mutate_file
+
+    options = MutateOptions(
+        json, evidence, limit, device, engine.value, batch, memory, threads, verbose, quiet
+    )
+    raise typer.Exit(mutate_file(Session.open(file), options))
+
+
+@app.command()
 def screen(
     file: FileArgument,
     top: Annotated[

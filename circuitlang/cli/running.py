@@ -13,10 +13,11 @@ from circuitlang.cli.session import (
     fail,
     print_out,
     show_diagnostics,
+    write_evidence,
     write_text,
 )
 from circuitlang.cli.terminal import Looks, progress
-from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence, save_evidence
+from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.plan.looks import look_with, looks_of
@@ -134,7 +135,7 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
         evidence = _in_looks(session, plan, ready, options)
     else:
         evidence = _measured(plan, ready, options)
-    saved = options.evidence is None or _saved(evidence, options.evidence)
+    saved = options.evidence is None or write_evidence(evidence, options.evidence)
     code = _report(session, plan, evidence, options.json, options.verbose)
     return code if saved else ExitCode.NOT_RUN
 
@@ -191,15 +192,6 @@ def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -
     # Evidence that is judged again, perhaps by another file, tells how it came about.
     note = f"the run ended after look {done.number} of {plan.circuit.settings.looks}"
     return evidence.model_copy(update={"notes": (*evidence.notes, note)})
-
-
-def _saved(evidence: Evidence, path: Path) -> bool:
-    try:
-        save_evidence(evidence, path)
-    except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}")
-        return False
-    return True
 
 
 def _report(

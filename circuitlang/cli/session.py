@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -20,6 +20,9 @@ from circuitlang.source import (
     render_diagnostics,
 )
 from circuitlang.syntax import parse
+
+if TYPE_CHECKING:
+    from circuitlang.evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,19 @@ def write_text(path: Path, text: str) -> bool:
     """Write a file whole; says what went wrong and returns False when that fails."""
     from circuitlang.evidence.store import write_whole
 
+    return _written(path, lambda: write_whole(path, text))
+
+
+def write_evidence(evidence: "Evidence", path: Path) -> bool:
+    """Save measurements, as `write_text` does a text."""
+    from circuitlang.evidence import save_evidence
+
+    return _written(path, lambda: save_evidence(evidence, path))
+
+
+def _written(path: Path, write: Callable[[], None]) -> bool:
     try:
-        write_whole(path, text)
+        write()
     except OSError as error:
         fail(f"cannot write {path}: {error.strerror}")
         return False

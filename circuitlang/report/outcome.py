@@ -21,8 +21,12 @@ class ExitCode(IntEnum):
 
 
 def exit_code(report: Report) -> ExitCode:
-    """The code that a report's verdicts amount to."""
+    """The code that a report's verdicts amount to, and what became of its mutants if it has any.
+
+    A mutant that survives counts as a claim that failed: the file says too little.
+    """
     # Imported here: every command uses the codes, and few have a report to load pydantic for.
+    from circuitlang.report.mutation import Outcome
     from circuitlang.report.report import Verdict
 
     verdicts = {claim.verdict for claim in report.claims}
@@ -32,4 +36,10 @@ def exit_code(report: Report) -> ExitCode:
         return ExitCode.NOT_RUN
     if Verdict.FAIL in verdicts:
         return ExitCode.FAILED
-    return ExitCode.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else ExitCode.PASSED
+    mutation = report.mutation
+    if mutation is not None and mutation.count(Outcome.SURVIVED):
+        return ExitCode.FAILED
+    undecided = mutation and (mutation.count(Outcome.UNDECIDED) or mutation.score is None)
+    if undecided or Verdict.INCONCLUSIVE in verdicts:
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.PASSED

@@ -6,6 +6,7 @@ from typing import Literal
 from circuitlang.evidence.frozen import Frozen
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.self_check import SelfCheck
+from circuitlang.report.mutation import Mutation
 
 
 class Verdict(StrEnum):
@@ -216,6 +217,7 @@ class Report(Frozen):
     """A judged hypothesis, complete unless the run was interrupted.
 
     ``pairs`` is None in reports from before pairs were accounted for.
+    ``mutation`` is there when the run was made with mutants (`circuitlang mutate`).
     """
 
     schema_version: Literal[1] = 1
@@ -233,6 +235,7 @@ class Report(Frozen):
     self_checks: tuple[SelfCheck, ...]
     notes: tuple[str, ...]
     looks: Looks | None = None
+    mutation: Mutation | None = None
 
     def count(self, verdict: Verdict) -> int:
         """Number of claims with a verdict."""

@@ -1,6 +1,7 @@
 """The sections of a printed report around its claims."""
 
 from circuitlang.report.claim_lines import STYLES, write_claims
+from circuitlang.report.mutation_section import meaning_of_mutants, write_mutation
 from circuitlang.report.numbers import format_effect, format_share
 from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
@@ -24,6 +25,7 @@ def write_report(report: Report, page: Page, *, verbose: bool) -> None:
     _header(report, page)
     _baseline(report, page, verbose=verbose)
     write_claims(report, page, verbose=verbose)
+    write_mutation(report, page, verbose=verbose)
     _self_checks(report, page, verbose=verbose)
     _notes(report, page)
     _settings(report, page)
@@ -162,6 +164,7 @@ def _closing(report: Report, page: Page) -> None:
         style = STYLES[verdict] if count else "dim"
         parts += [", " if number else "", (f"{count} {verdict}", style)]
     meaning = _MEANINGS[code] if report.claims or not report.complete else "no claim was run"
+    meaning = meaning_of_mutants(report) or meaning
     parts.append(f"; exit code {code.value}: {meaning}")
     page.line(*parts)
     if not report.complete:
