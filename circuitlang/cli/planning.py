@@ -13,6 +13,7 @@ from circuitlang.plan import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
     check_design,
     compile_plan,
 )
@@ -85,3 +86,5 @@ def _in_words(intervention: Intervention) -> str:
             mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
             kept = len(intervention.kept)
             return f"{kept} components kept, {mlps}, {intervention.reference} ablation"
+        case RunWithout():
+            return f"{intervention.reference} ablation of {len(intervention.removed)}"

@@ -22,12 +22,11 @@ from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
 from circuitlang.plan import (
-    AblateNodes,
+    Ablating,
     Experiment,
     PatchActivation,
     PatchEdge,
     Plan,
-    RunCircuitAlone,
 )
 from circuitlang.plan.cost import CHECKED_PROMPTS, WORLDS_MEMORY, EngineCost, check_sample
 
@@ -220,7 +219,7 @@ class _Run:
         found = {
             e.intervention.per_template
             for e in self.plan.experiments
-            if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
+            if isinstance(e.intervention, Ablating)
             and e.intervention.reference is Ablation.MEAN
         }
         return found.pop() if found else None

@@ -4,6 +4,7 @@ from circuitlang.plan.compiler import compile_plan
 from circuitlang.plan.design import check_design
 from circuitlang.plan.intervention import (
     AblateNodes,
+    Ablating,
     Activation,
     Hop,
     Intervention,
@@ -12,6 +13,7 @@ from circuitlang.plan.intervention import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
     experiment_id,
 )
 from circuitlang.plan.null import Draw, draw_random_edges, heads_of
@@ -19,6 +21,7 @@ from circuitlang.plan.plan import Experiment, Need, Plan, Use
 
 __all__ = [
     "AblateNodes",
+    "Ablating",
     "Activation",
     "Draw",
     "Experiment",
@@ -31,6 +34,7 @@ __all__ = [
     "PatchPath",
     "Plan",
     "RunCircuitAlone",
+    "RunWithout",
     "Use",
     "check_design",
     "compile_plan",

@@ -14,6 +14,7 @@ from circuitlang.plan.intervention import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 
 
@@ -49,7 +50,7 @@ class Experiment:
                 return 3
             case PatchActivation():
                 return 2
-            case AblateNodes() | RunCircuitAlone():
+            case AblateNodes() | RunCircuitAlone() | RunWithout():
                 return 1
 
 
