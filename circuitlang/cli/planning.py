@@ -9,11 +9,13 @@ from circuitlang.cli.session import Session, has_errors, print_out, show_diagnos
 from circuitlang.plan import (
     AblateNodes,
     Intervention,
+    Need,
     PatchActivation,
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
     RunWithout,
+    Use,
     check_design,
     compile_plan,
 )
@@ -44,10 +46,15 @@ def show_plan(
     lines += no_estimate(plan) if found is None else cost_lines(plan, found)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
-        for use, name in need.experiments:
-            experiment = experiments[name]
-            what = f"{use}: {_in_words(experiment.intervention)}"
-            lines.append(f"  {name}  {what} ({_passes(experiment.forward_passes)})")
+        for use, names in _by_use(need).items():
+            passes = _passes(sum(experiments[name].forward_passes for name in names))
+            if len(names) > 1:
+                lines.append(f"  {len(names):,} experiments  {use} ({passes})")
+                continue
+            what = f"{use}: {_in_words(experiments[names[0]].intervention)}"
+            lines.append(f"  {names[0]}  {what} ({passes})")
+        if need.drawn_later:
+            lines.append("  more are drawn once the model is loaded and its size known")
         if need.random_edges:
             passes = sum(experiments[name].forward_passes for name in need.random_edges)
             edges = f"{len(need.random_edges):,} random edge{'s' * (len(need.random_edges) != 1)}"
@@ -56,6 +63,13 @@ def show_plan(
             lines.append(f"  no random edges: {need.no_random_edges}")
     print_out("\n".join(lines) + "\n")
     return ExitCode.USAGE if has_errors(problems) else ExitCode.PASSED
+
+
+def _by_use(need: Need) -> dict[Use, list[str]]:
+    found: dict[Use, list[str]] = {}
+    for use, name in need.experiments:
+        found.setdefault(use, []).append(name)
+    return found
 
 
 def _passes(number: int) -> str:

@@ -9,7 +9,6 @@ from circuitlang.circuit import (
     AblationClaim,
     Circuit,
     EdgeClaim,
-    FaithfulnessClaim,
     Position,
     PromptPair,
     expand,
@@ -79,11 +78,7 @@ def named_positions(circuit: Circuit) -> tuple[Position, ...]:
 
 
 def _uses_means(circuit: Circuit) -> bool:
-    return any(
-        claim.reference is Ablation.MEAN
-        for claim in circuit.claims
-        if isinstance(claim, AblationClaim | FaithfulnessClaim)
-    )
+    return any(claim.reference is Ablation.MEAN for claim in circuit.claims)
 
 
 class _Tokenization:

@@ -1,5 +1,6 @@
 """From claims to experiments: what must be measured, each thing once, before anything runs."""
 
+from circuitlang.plan.circuit_tests import Experiments, KnockedOut
 from circuitlang.plan.compiler import compile_plan
 from circuitlang.plan.design import check_design
 from circuitlang.plan.intervention import (
@@ -25,9 +26,11 @@ __all__ = [
     "Activation",
     "Draw",
     "Experiment",
+    "Experiments",
     "Hop",
     "Intervention",
     "Kept",
+    "KnockedOut",
     "Need",
     "PatchActivation",
     "PatchEdge",

@@ -10,8 +10,7 @@ from circuitlang.source import closest
 from circuitlang.syntax.grammar import SECTIONS, keyword_of, keywords, terminal_in_words
 
 _FUTURE_CLAIMS = """
-    completeness minimality patch attention copying direct_effect induction previous_token
-    duplicate_token steer equivalent independent minimal sufficient sweep
+    patch attention copying direct_effect induction previous_token duplicate_token steer sweep
 """
 _LOOKALIKES = {
     "\u2192": "->",
