@@ -5,6 +5,7 @@ from collections import Counter
 from statistics import NormalDist
 
 from circuitlang.circuit import Circuit, Correction
+from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.source import Diagnostic, Span
 
 MIN_PER_TEMPLATE = 4
@@ -48,6 +49,7 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
+    found += circuit_test_problems(circuit, level)
     return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
 
 

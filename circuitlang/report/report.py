@@ -43,6 +43,10 @@ class Stratum(Frozen):
     value: float
 
 
+EstimateUnit = Literal["fraction", "logits", "share", "dCor"]
+"""Share: of prompts, components or circuits; dCor: a distance correlation, between 0 and 1."""
+
+
 class Estimate(Frozen):
     """An effect with its uncertainty.
 
@@ -52,11 +56,26 @@ class Estimate(Frozen):
     """
 
     value: float
-    unit: Literal["fraction", "logits"]
+    unit: EstimateUnit
     interval: Interval
     prompts: int
     change: float
     strata: tuple[Stratum, ...]
+
+
+class Part(Frozen):
+    """One of the parts that a circuit-level test is made of.
+
+    A component, a set of components that was knocked out, or one of two conditions. ``p_pass`` and
+    ``p_fail`` are of this part alone, ``unit`` is that of an estimate.
+    """
+
+    name: str
+    value: float
+    unit: EstimateUnit
+    interval: Interval
+    p_pass: float
+    p_fail: float
 
 
 class RandomEdges(Frozen):
@@ -84,15 +103,28 @@ class RandomEdges(Frozen):
 class ClaimReport(Frozen):
     """One claim with its verdict.
 
-    ``kind`` is edge, absence, ablate or faithfulness. ``bound`` is shown as it was judged.
+    ``kind`` is edge, absence, ablate, faithfulness or a circuit-level test. ``bound`` is shown as it was judged.
     ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
     ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
     are set for edges, so that a drawing can find its line. ``random_edges`` is None where there was
     nothing to compare: for other claims, without an estimate, and under `random edges 0`.
+    ``parts`` are those of a circuit-level test, the one that speaks most against the claim first;
+    the estimate is that one's.
     """
 
     text: str
-    kind: Literal["edge", "absence", "ablate", "faithfulness"]
+    kind: Literal[
+        "edge",
+        "absence",
+        "ablate",
+        "faithfulness",
+        "completeness",
+        "minimality",
+        "equivalent",
+        "independent",
+        "minimal",
+        "sufficient",
+    ]
     place: Place
     bound: str
     verdict: Verdict
@@ -107,6 +139,7 @@ class ClaimReport(Frozen):
     definition: str = ""
     also: str = ""
     random_edges: RandomEdges | None = None
+    parts: tuple[Part, ...] = ()
 
 
 class Baseline(Frozen):
@@ -139,6 +172,8 @@ class Settings(Frozen):
     seed: int
     minimum_effect: float
     random_edges: int = 0
+    random_circuits: int = 0
+    random_subsets: int = 0
     interval_method: str
 
 

@@ -1,7 +1,7 @@
 """One claim's part of the report: its numbers, and in words why it was judged so."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from circuitlang.circuit import (
     AblationClaim,
     Bound,
     Circuit,
+    CircuitTestClaim,
     Claim,
     EdgeClaim,
     Unit,
@@ -34,7 +35,7 @@ from circuitlang.verdict.sampling import Tested
 def error_report(claim: Claim, need: Need, reason: str, source: SourceText) -> ClaimReport:
     """ERROR, and why."""
     return ClaimReport(
-        **_identity(claim, need, source),
+        **identity(claim, need, source),
         verdict=Verdict.ERROR,
         reason=reason,
         estimate=None,
@@ -83,7 +84,7 @@ def claim_report(
         else _reason(verdict, tested, error, interval, bound)
     )
     return ClaimReport(
-        **_identity(claim, need, source),
+        **identity(claim, need, source),
         verdict=verdict,
         reason=reason,
         estimate=estimate,
@@ -119,7 +120,7 @@ def _reason(
     return f"{shown} holds a limit of `{bound}`; {more}"
 
 
-def _identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
+def identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
     """The fields of a report that say which claim it is about."""
     line, column = source.line_column(claim.span.start)
     edge = claim if isinstance(claim, EdgeClaim) else None
@@ -134,7 +135,9 @@ def _identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
     }
 
 
-def _kind(claim: Claim) -> Literal["edge", "absence", "ablate", "faithfulness"]:
+def _kind(claim: Claim) -> str:
+    if isinstance(claim, CircuitTestClaim):
+        return str(claim.test)
     if isinstance(claim, EdgeClaim):
         return "absence" if claim.absent else "edge"
     return "ablate" if isinstance(claim, AblationClaim) else "faithfulness"
