@@ -47,12 +47,12 @@ def show_plan(
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, names in _by_use(need).items():
-            passes = _passes(sum(experiments[name].forward_passes for name in names))
+            cost = _passes(sum(experiments[name].forward_passes for name in names))
             if len(names) > 1:
-                lines.append(f"  {len(names):,} experiments  {use} ({passes})")
+                lines.append(f"  {len(names):,} experiments  {use} ({cost})")
                 continue
             what = f"{use}: {_in_words(experiments[names[0]].intervention)}"
-            lines.append(f"  {names[0]}  {what} ({passes})")
+            lines.append(f"  {names[0]}  {what} ({cost})")
         if need.drawn_later:
             lines.append("  more are drawn once the model is loaded and its size known")
         if need.random_edges:

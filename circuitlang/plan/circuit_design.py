@@ -11,22 +11,29 @@ from circuitlang.statistics.ranking import fewest_draws, fewest_of
 _POWER = 0.8
 
 
-def circuit_test_problems(circuit: Circuit, level: float) -> Iterator[tuple[str, str]]:
-    """Why tests of the circuit can never pass at the level that each must reach, with hints."""
+def circuit_test_problems(
+    circuit: Circuit, level: float, smallest: float
+) -> Iterator[tuple[str, str]]:
+    """Why tests of the circuit can never pass at the level that each must reach, with hints.
+
+    ``smallest`` is the smallest p-value that the resamples of a mean can have.
+    """
     for claim in circuit.claims:
         if isinstance(claim, CircuitTestClaim):
-            yield from _problems(claim, circuit, level)
+            yield from _problems(claim, circuit, level, smallest)
 
 
-def _problems(claim: CircuitTestClaim, circuit: Circuit, level: float) -> Iterator[tuple[str, str]]:
+def _problems(
+    claim: CircuitTestClaim, circuit: Circuit, level: float, smallest: float
+) -> Iterator[tuple[str, str]]:
     prompts, low = circuit.prompts.sample, claim.bound.low or 0.0
     match claim.test:
         case CircuitTest.EQUIVALENT if equivalence_p(prompts / 2, prompts) > level:
             fewest = trials_for_equivalence(level, 0.0)
             likely = trials_for_equivalence(level, _POWER)
             yield (
-                f"`equivalent` cannot pass with {prompts} prompts at the level {level:.2g}: as many "
-                "above the model as below it would not show it",
+                f"`equivalent` cannot pass with {prompts} prompts at the level {level:.2g}: as "
+                "many above the model as below it would not show it",
                 f"sample at least {fewest}; with {likely} it passes 4 times in 5 when circuit and "
                 "model are equal",
             )
@@ -44,6 +51,16 @@ def _problems(claim: CircuitTestClaim, circuit: Circuit, level: float) -> Iterat
                     f"`sufficient` cannot pass with {circuit.settings.random_circuits} random "
                     f"circuits at the level {level:.2g}",
                     f"`random circuits {fewest}`",
+                )
+        case CircuitTest.MINIMALITY:
+            experiments = Experiments(claim, circuit)
+            sets = max(len(experiments.knocked_out_beside(c)) for c in experiments.components)
+            # Two signs and so many sets are tried for each component, and the level is shared.
+            if 2 * sets * smallest > level:
+                yield (
+                    f"`minimality` cannot pass: {sets} sets and two signs share the level "
+                    f"{level:.2g}, and the smallest p-value is {smallest:.2g}",
+                    "ask for more `resamples`, more prompts or fewer `random subsets`",
                 )
         case CircuitTest.MINIMAL if not draws_later(claim, circuit):
             yield from _minimal(claim, circuit, level, low)

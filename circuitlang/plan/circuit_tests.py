@@ -178,7 +178,9 @@ class Experiments:
     def _random(self, what: str) -> Random:
         """Equal for equal circuits, whatever else stands in the file."""
         # `random()` is the one generator method whose sequence Python promises to keep.
-        return Random(int(content_id((self.settings.seed, what, _sorted(tuple(self.sites))), 32), 16))
+        return Random(
+            int(content_id((self.settings.seed, what, _sorted(tuple(self.sites))), 32), 16)
+        )
 
 
 def circuit_test_experiments(

@@ -49,7 +49,9 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
-    found += circuit_test_problems(circuit, level)
+    if fewest >= MIN_PER_TEMPLATE:
+        smallest = smallest_p(count, templates, settings.resamples)
+        found += circuit_test_problems(circuit, level, smallest)
     return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
 
 

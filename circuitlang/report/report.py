@@ -103,7 +103,8 @@ class RandomEdges(Frozen):
 class ClaimReport(Frozen):
     """One claim with its verdict.
 
-    ``kind`` is edge, absence, ablate, faithfulness or a circuit-level test. ``bound`` is shown as it was judged.
+    ``kind`` is edge, absence, ablate, faithfulness or a circuit-level test. ``bound`` is shown as
+    it was judged.
     ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
     ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
     are set for edges, so that a drawing can find its line. ``random_edges`` is None where there was

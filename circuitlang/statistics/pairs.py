@@ -15,8 +15,8 @@ upper bounds missed at most 5.5 % of the time in simulations of normal, heavy-ta
 clustered and variance-only dependence with 30 to 250 pairs; where one pair in twenty carries all of
 the dependence they missed up to 10 %.
 """
-TYPICAL = 1.7
-"""Times 1/sqrt(n): about what the distance correlation of independent columns comes out as."""
+TYPICAL = 1.95
+"""Times 1/sqrt(n): what the distance correlation of independent columns stays below, 4 in 5 times."""
 
 
 def fewest_pairs(limit: float, error: float) -> int:
@@ -25,7 +25,7 @@ def fewest_pairs(limit: float, error: float) -> int:
 
 
 def pairs_for_independence(limit: float, error: float) -> int:
-    """About how many pairs show that independent columns depend by less than a limit."""
+    """About how many pairs show, 4 in 5 times, that independent columns depend by less."""
     return max(5, math.ceil(((TYPICAL + LEAST_SPREAD * _normal(error)) / limit) ** 2))
 
 

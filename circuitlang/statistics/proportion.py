@@ -5,6 +5,7 @@ checking a file.
 """
 
 import math
+from collections.abc import Callable
 
 SIGN_MARGIN = 0.1
 """How far from one half a share of signs may lie and still count as one half (Shi et al. 2024)."""
@@ -122,7 +123,9 @@ def trials_for_equivalence(level: float, power: float, margin: float = SIGN_MARG
 def share_bounds(successes: int, trials: int, error: float) -> tuple[float, float]:
     """Clopper and Pearson's interval of a share (1934, Biometrika 26:404), ``error`` a side."""
     low = high = float(successes / trials)
-    low = 0.0 if successes == 0 else _solve(lambda p: binomial_at_least(successes, trials, p), error)
+    low = (
+        0.0 if successes == 0 else _solve(lambda p: binomial_at_least(successes, trials, p), error)
+    )
     if successes == trials:
         high = 1.0
     else:
@@ -130,7 +133,7 @@ def share_bounds(successes: int, trials: int, error: float) -> tuple[float, floa
     return low, high
 
 
-def _solve(rising, target: float) -> float:  # type: ignore[no-untyped-def]
+def _solve(rising: Callable[[float], float], target: float) -> float:
     """Where a rising function of a share meets a target."""
     low, high = 0.0, 1.0
     for _ in range(60):

@@ -70,6 +70,10 @@ def _bound(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> Bound | N
         scope.error("CL226", clause.span, message, example)
     if wrong:
         return None
+    if clauses[0].quantities[0].value <= 0:
+        message = f"the bound of `{test}` is above zero"
+        scope.error("CL222", clauses[0].span, message, example)
+        return None
     bound = resolve_bound(line.clauses, line.span, form.kind == "within", scope)
     if bound is None:
         return None
@@ -78,9 +82,9 @@ def _bound(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> Bound | N
         message = f"the bound of `{test}` has no unit"
         scope.error("CL223", clauses[0].span, message, example)
         return None
-    if limit is None or limit <= 0 or (form.share and limit >= 1):
-        message = "lies between 0% and 100%" if form.share else "is above zero"
-        scope.error("CL222", clauses[0].span, f"the bound of `{test}` {message}", example)
+    if form.share and limit is not None and limit >= 1:
+        message = f"the bound of `{test}` lies below 100%"
+        scope.error("CL222", clauses[0].span, message, example)
         return None
     return bound
 

@@ -1,7 +1,12 @@
 """The `claims` block."""
 
 from circuitlang.circuit.bound import Unit
-from circuitlang.circuit.claim import AblationClaim, CircuitTest, CircuitTestClaim, FaithfulnessClaim
+from circuitlang.circuit.claim import (
+    AblationClaim,
+    CircuitTest,
+    CircuitTestClaim,
+    FaithfulnessClaim,
+)
 from circuitlang.circuit.resolve.circuit_tests import needs_nodes, resolve_circuit_test
 from circuitlang.circuit.resolve.edges import resolve_end
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
@@ -67,7 +72,7 @@ def _circuit_test(line: syntax.ClaimLine, scope: Scope) -> CircuitTestClaim | No
 RESOLVERS = {
     "ablate": _ablate,
     "faithfulness": _faithfulness,
-    **dict.fromkeys(CircuitTest, _circuit_test),
+    **{test.value: _circuit_test for test in CircuitTest},
 }
 
 

@@ -5,8 +5,8 @@ an estimate with an interval, and the parts that it was made of. Nothing outside
 knows more about them.
 """
 
-from circuitlang.verdict.circuit_tests.testing import circuit_test
 from circuitlang.verdict.circuit_tests.tested import CircuitTested
+from circuitlang.verdict.circuit_tests.testing import circuit_test
 from circuitlang.verdict.circuit_tests.wording import circuit_test_report
 
 __all__ = ["CircuitTested", "circuit_test", "circuit_test_report"]

@@ -10,7 +10,7 @@ from circuitlang.statistics.proportion import (
     share_bounds,
 )
 from circuitlang.verdict.circuit_tests.measured import Measured
-from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart
+from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart, TestUnit
 from circuitlang.verdict.decision import FLOAT_NOISE, Tests
 
 _SIGNS = "share of prompts on which the circuit scores above the model"
@@ -47,10 +47,8 @@ def equivalent(measured: Measured) -> CircuitTested:
         _, high = share_bounds(int(np.ceil(positive)), prompts, error)
         return Interval(low=low, high=high, level=1 - 2 * error)
 
-    unit = "logits" if whole is None else "fraction"
-    mean = TestedPart(
-        "mean difference", size.effect.value, unit, size.tests, sizes_at  # type: ignore[arg-type]
-    )
+    unit: TestUnit = "logits" if whole is None else "fraction"
+    mean = TestedPart("mean difference", size.effect.value, unit, size.tests, sizes_at)
     share = TestedPart(_SIGNS, positive / prompts, "share", signs, shares_at)
     within = f"{SIGN_MARGIN:g} of one half"
     open_parts = [
@@ -73,5 +71,4 @@ def equivalent(measured: Measured) -> CircuitTested:
         short=f"not shown: {' and '.join(open_parts)}" if open_parts else "",
         also=f"scores above the model on {100 * positive / prompts:.1f}% of {prompts} prompts",
         noise=FLOAT_NOISE * max(1.0, 1.0 / size.effect.whole),
-        sides=2,
     )

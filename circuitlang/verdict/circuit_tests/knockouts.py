@@ -6,7 +6,12 @@ from circuitlang.circuit import Bound
 from circuitlang.report import Interval
 from circuitlang.verdict.bootstrap import Array
 from circuitlang.verdict.circuit_tests.measured import Measured
-from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart, TestUnit
+from circuitlang.verdict.circuit_tests.tested import (
+    CircuitTested,
+    IntervalAt,
+    TestedPart,
+    TestUnit,
+)
 from circuitlang.verdict.decision import FLOAT_NOISE, Tests
 from circuitlang.verdict.sampling import Tested
 
@@ -51,7 +56,6 @@ def completeness(measured: Measured) -> CircuitTested:
         also=f"worst of {len(sets)} sets: K = {parts[worst].name}",
         short=_short(parts, measured.level),
         noise=FLOAT_NOISE * max(1.0, 1.0 / tested[worst].effect.whole),
-        sides=2,
     )
 
 
@@ -127,7 +131,7 @@ def _most(
     return TestedPart(name, abs(tested[best].effect.value), unit, tests, interval), best
 
 
-def _at(one: Tested, sets: int):  # type: ignore[no-untyped-def]
+def _at(one: Tested, sets: int) -> IntervalAt:
     def interval(level: float, fails: bool) -> Interval:
         return one.distribution.interval(level / (2 * sets) if fails else level)
 

@@ -1,7 +1,7 @@
 """What a circuit-level test gives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from circuitlang.report import Interval
@@ -46,7 +46,6 @@ class CircuitTested:
     short: str = ""
     also: str = ""
     noise: float = 0.0
-    sides: int = field(default=1)
 
     @property
     def worst(self) -> TestedPart:
