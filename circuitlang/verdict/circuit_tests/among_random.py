@@ -38,6 +38,7 @@ def minimal(measured: Measured) -> CircuitTested:
             [squared(circuit, measured.of(other)) for other in others],
             measured,
             len(experiments.outside(component)),
+            parts=len(experiments.components),
         )
         parts.append(_part(str(component), ranking, won, share))
         changes.append(float((without - circuit).mean()))
@@ -102,9 +103,13 @@ def _ranking(
     measured: Measured,
     population: int | None,
     *,
+    parts: int = 1,
     smaller: bool = False,
 ) -> tuple[Ranking, int]:
-    """A column's mean among those of others, and how many it beats; ``smaller`` means beat."""
+    """A column's mean among those of others, and how many it beats; ``smaller`` means beat.
+
+    One of ``parts`` is enough for a fail, so each has its part of the level.
+    """
     sign = -1.0 if smaller else 1.0
     distinct = {id(other): other for other in others}
     columns = [sign * (own - other) for other in distinct.values()]
@@ -114,7 +119,8 @@ def _ranking(
     means = dict(zip(distinct, (float(np.mean(column)) for column in columns), strict=True))
     won = sum(means[id(other)] > 0 for other in others)
     wins = tuple(tests.p_pass for tests in found)
-    return Ranking(wins, tuple(tests.p_fail for tests in found), population), won
+    losses, level = tuple(tests.p_fail for tests in found), measured.level / measured.family
+    return Ranking(wins, losses, population, level, level / parts), won
 
 
 def _part(name: str, ranking: Ranking, won: int, share: float) -> TestedPart:
