@@ -250,6 +250,9 @@ def test_a_backup_outside_of_the_circuit_fails_completeness_and_not_faithfulness
     # F(C \ B) - F(M \ B) = 5 - 10 of F(M) - F(empty) = 10.
     assert complete.estimate.value == pytest.approx(-0.5, abs=0.02)
     assert "L5.H5" in complete.also or "K = B" in complete.also
+    assert "L5.H5" in complete.reason or "outside: B" in complete.reason
+    assert {s.template for s in complete.estimate.strata} == {1, 2}
+    assert sum(s.prompts for s in complete.estimate.strata) == 300
     sizes = [abs(part.value) for part in complete.parts]
     assert sizes == sorted(sizes, reverse=True)
 
@@ -271,6 +274,31 @@ def test_completeness_says_exactly_what_was_measured():
         model = by_run[tests.model_without(one.sites)] if one.sites else clean.mean()
         gap = by_run[tests.alone(tests.sites - one.sites)] - model
         assert found[one.name] == pytest.approx(gap / whole, rel=1e-9)
+
+
+def test_completeness_keeps_its_levels_at_the_edge():
+    """The backup is worth exactly the margin: a pass and a fail are both wrong too often if ever
+    above their level."""
+    rng, found = np.random.default_rng(11), []
+
+    def at_the_edge(heads):
+        left = additive({A1: 2.0, C: 3.0, B: 5.0})(heads)
+        return left + 2.0 * (Head(7, 7) in heads and B not in heads)
+
+    def fresh(run, column, clean):
+        return column + rng.normal(size=len(column))
+
+    for _ in range(60):
+        report = judged(
+            "completeness within 20%", at_the_edge, noise=0.0, sample=60, change=fresh,
+            settings="random subsets 0", resamples=1000,
+        )  # fmt: skip
+        (claim,) = report.claims
+        assert abs(claim.estimate.value) == pytest.approx(0.2, abs=0.1)
+        found.append((claim.p_pass, claim.p_fail))
+    for wrong in zip(*found, strict=True):
+        hits = sum(p <= 0.05 for p in wrong)
+        assert stats.binom.sf(hits - 1, len(wrong), 0.05) > 0.001
 
 
 def test_a_redundant_head_matters_once_its_twin_is_gone():
@@ -311,7 +339,9 @@ def test_small_differences_of_one_sign_are_no_equivalence():
     """Shi et al.'s implementation compares means: 0.5 % of the whole would pass anything."""
 
     def above(run, column, clean):
-        return clean + 0.05 + 0.01 * noise_of(run, 300, 1.0) if len(left_alone(run)) == 4 else column
+        if len(left_alone(run)) != 4:
+            return column
+        return clean + 0.05 + 0.01 * noise_of(run, 300, 1.0)
 
     claim = only(judged("equivalent within 10%", ALL_MATTER, change=above))
     assert claim.verdict is Verdict.FAIL
@@ -319,6 +349,7 @@ def test_small_differences_of_one_sign_are_no_equivalence():
     assert mean.p_pass < 0.01
     assert signs.value == 1.0
     assert signs.p_fail < 1e-9
+    assert "share of prompts" in claim.reason
 
 
 def test_large_differences_on_both_sides_are_no_equivalence_of_means():
@@ -498,7 +529,8 @@ def test_the_built_in_model_s_circuit_passes_every_test(tmp_path, capsys):
     claims, _, settings = after.partition("claims {")[2].partition("\n}\n")
     assert "faithfulness" in claims
     text = before + "claims {" + BUILTIN + "}\n" + settings
-    text = text.replace("test {", "test {\n  resamples 2000\n  random circuits 50\n  random subsets 2")
+    few = ("test {", "  resamples 2000", "  random circuits 50", "  random subsets 2")
+    text = text.replace("test {", "\n".join(few))
     file = tmp_path / "builtin.circuit"
     file.write_text(text, encoding="utf-8")
     report = tmp_path / "report.json"

@@ -219,8 +219,7 @@ class _Run:
         found = {
             e.intervention.per_template
             for e in self.plan.experiments
-            if isinstance(e.intervention, Ablating)
-            and e.intervention.reference is Ablation.MEAN
+            if isinstance(e.intervention, Ablating) and e.intervention.reference is Ablation.MEAN
         }
         return found.pop() if found else None
 

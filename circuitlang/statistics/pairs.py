@@ -16,7 +16,7 @@ clustered and variance-only dependence with 30 to 250 pairs; where one pair in t
 the dependence they missed up to 10 %.
 """
 TYPICAL = 1.95
-"""Times 1/sqrt(n): what the distance correlation of independent columns stays below, 4 in 5 times."""
+"""Times 1/sqrt(n): the distance correlation of independent columns stays below, 4 in 5 times."""
 
 
 def fewest_pairs(limit: float, error: float) -> int:

@@ -18,7 +18,7 @@ from circuitlang.verdict.distinct import distinct_prompts
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
 from circuitlang.verdict.random_edges import among_random_edges
 from circuitlang.verdict.sampling import Tested, sample_effects
-from circuitlang.verdict.wording import claim_report, error_report, identity
+from circuitlang.verdict.wording import claim_report, error_report, identity, strata_of
 
 INTERVAL_METHOD = (
     "paired bootstrap inside templates, expanded percentiles, the level of error on each side"
@@ -71,7 +71,9 @@ def _report(
     if isinstance(result, CircuitTested):
         if not isinstance(claim, CircuitTestClaim):
             raise TypeError("only a circuit-level claim has a circuit-level test")
-        return circuit_test_report(identity(claim, need, source), claim, result, level, circuit)
+        strata = strata_of(result.effect, claim, circuit, templates)[0] if result.effect else ()
+        known_as = identity(claim, need, source)
+        return circuit_test_report(known_as, claim, result, level, circuit, strata)
     return claim_report(claim, need, result, level, circuit, templates, source).model_copy(
         update={"random_edges": among_random_edges(claim, need, result.effect, evidence)}
     )

@@ -69,7 +69,7 @@ def claim_report(
     level = failing.value if fails else passing.value
     error = level / sides(bound) if fails else level
     interval = tested.distribution.interval(error)
-    strata, missing = _strata(effect, claim, circuit, templates)
+    strata, missing = strata_of(effect, claim, circuit, templates)
     estimate = Estimate(
         value=effect.value,
         unit="fraction" if bound.unit is Unit.FRACTION else "logits",
@@ -162,7 +162,7 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
     return f"{parts} outside the circuit or away from their positions replaced by {how}{kept}"
 
 
-def _strata(
+def strata_of(
     effect: Effect, claim: Claim, circuit: Circuit, templates: Sequence[int]
 ) -> tuple[tuple[Stratum, ...], str]:
     """Per template, the one that speaks most against the claim first; and which have no value."""

@@ -71,4 +71,5 @@ def equivalent(measured: Measured) -> CircuitTested:
         short=f"not shown: {' and '.join(open_parts)}" if open_parts else "",
         also=f"scores above the model on {100 * positive / prompts:.1f}% of {prompts} prompts",
         noise=FLOAT_NOISE * max(1.0, 1.0 / size.effect.whole),
+        effect=size.effect,
     )

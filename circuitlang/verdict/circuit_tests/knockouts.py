@@ -1,5 +1,7 @@
 """`completeness` and `minimality` of Wang et al. 2022, section 4, over the sets that were tried."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from circuitlang.circuit import Bound
@@ -13,6 +15,7 @@ from circuitlang.verdict.circuit_tests.tested import (
     TestUnit,
 )
 from circuitlang.verdict.decision import FLOAT_NOISE, Tests
+from circuitlang.verdict.effect import Effect
 from circuitlang.verdict.sampling import Tested
 
 
@@ -56,6 +59,7 @@ def completeness(measured: Measured) -> CircuitTested:
         also=f"worst of {len(sets)} sets: K = {parts[worst].name}",
         short=_short(parts, measured.level),
         noise=FLOAT_NOISE * max(1.0, 1.0 / tested[worst].effect.whole),
+        effect=tested[worst].effect,
     )
 
 
@@ -71,7 +75,7 @@ def minimality(measured: Measured) -> CircuitTested:
     over = "" if whole is None else " / F(M)"
     definition = f"max over K of |F(C \\ (K u v)) - F(C \\ K)|{over}"
     margin = Bound(-limit, limit, measured.claim.bound.unit, is_margin=True)
-    parts, changes, tried = [], [], 0
+    parts, effects, tried = [], list[Effect](), 0
     for component in experiments.components:
         own, columns, names = experiments.of(component), [], []
         for knocked in experiments.knocked_out_beside(component):
@@ -83,7 +87,7 @@ def minimality(measured: Measured) -> CircuitTested:
         tested = measured.mean_tests(columns, whole, margin, definition)
         part, best = _most(str(component), names, tested, _unit(whole))
         parts.append(part)
-        changes.append(float(columns[best].mean()))
+        effects.append(tested[best].effect)
         tried += len(columns)
     order = sorted(range(len(parts)), key=lambda i: parts[i].value)
     worst = order[0]
@@ -93,7 +97,7 @@ def minimality(measured: Measured) -> CircuitTested:
             min(1.0, len(parts) * min(part.tests.p_fail for part in parts)),
         ),
         parts=tuple(parts[i] for i in order),
-        change=changes[worst],
+        change=float(effects[worst].numerator.mean()),
         prompts=len(measured.model),
         definition=(
             f"{definition}, for the component v whose largest is smallest; {tried} pairs of a "
@@ -101,9 +105,8 @@ def minimality(measured: Measured) -> CircuitTested:
         ),
         also=f"least of {len(parts)} components: {parts[worst].name}",
         short=_short(parts, measured.level),
-        noise=FLOAT_NOISE * max(1.0, 1.0 / abs(float(measured.model.mean())))
-        if whole is not None
-        else FLOAT_NOISE,
+        noise=FLOAT_NOISE * max(1.0, 1.0 / effects[worst].whole),
+        effect=_positive(effects[worst]),
     )
 
 
@@ -129,6 +132,11 @@ def _most(
     )
     name = f"{component} (K = {names[best]})"
     return TestedPart(name, abs(tested[best].effect.value), unit, tests, interval), best
+
+
+def _positive(effect: Effect) -> Effect:
+    """An effect whose sign does not matter, with the sign that its bound speaks of."""
+    return effect if effect.value >= 0 else replace(effect, numerator=-effect.numerator)
 
 
 def _at(one: Tested, sets: int) -> IntervalAt:

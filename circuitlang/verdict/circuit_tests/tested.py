@@ -6,6 +6,7 @@ from typing import Literal
 
 from circuitlang.report import Interval
 from circuitlang.verdict.decision import Tests
+from circuitlang.verdict.effect import Effect
 
 TestUnit = Literal["fraction", "logits", "share", "dCor"]
 IntervalAt = Callable[[float, bool], Interval]
@@ -32,7 +33,8 @@ class TestedPart:
 class CircuitTested:
     """A test's conclusions, with the part that speaks most against the claim first.
 
-    ``tests`` are the p-values of the whole claim, corrected for its own parts. ``change`` is the
+    ``effect`` is the one behind the first part, where it is an effect, so that templates can be
+    told apart; its sign is such that the bound speaks of it. ``tests`` are the p-values of the whole claim, corrected for its own parts. ``change`` is the
     mean change of the metric behind the first part, in its unit. ``noise`` is how close to a limit
     rounding alone could decide. ``short`` says what a verdict would still need, and ``also`` what
     else a reader must see.
@@ -46,6 +48,7 @@ class CircuitTested:
     short: str = ""
     also: str = ""
     noise: float = 0.0
+    effect: Effect | None = None
 
     @property
     def worst(self) -> TestedPart:

@@ -1,9 +1,10 @@
 """A circuit-level test's part of the report."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from circuitlang.circuit import Ablation, Circuit, CircuitTestClaim
-from circuitlang.report import ClaimReport, Estimate, Interval, Part, Verdict
+from circuitlang.report import ClaimReport, Estimate, Interval, Part, Stratum, Verdict
 from circuitlang.verdict.circuit_tests.tested import CircuitTested
 from circuitlang.verdict.decision import Level, is_near, margin, verdict_of
 
@@ -14,6 +15,7 @@ def circuit_test_report(
     tested: CircuitTested,
     levels: tuple[Level, Level],
     circuit: Circuit,
+    strata: Sequence[Stratum],
 ) -> ClaimReport:
     """The verdict with the intervals that decided it; ``identity`` says which claim it is."""
     worst, bound = tested.worst, claim.bound
@@ -49,7 +51,7 @@ def circuit_test_report(
             interval=parts[0].interval,
             prompts=tested.prompts,
             change=tested.change,
-            strata=(),
+            strata=tuple(strata),
         ),
         p_pass=tested.tests.p_pass,
         p_fail=tested.tests.p_fail,
@@ -67,7 +69,8 @@ def _reason(
     if verdict is Verdict.PASS:
         return f"{every} lies inside its bound, `{claim.bound}`"
     if verdict is Verdict.FAIL:
-        return f"shown to lie outside of `{claim.bound}`; see the part that comes first"
+        failed = min(tested.parts, key=lambda part: part.tests.p_fail)
+        return f"shown to lie outside: {failed.name}"
     short = f": {tested.short}" if tested.short else ""
     return f"neither `{claim.bound}` nor its opposite was shown on {tested.prompts} prompts{short}"
 
