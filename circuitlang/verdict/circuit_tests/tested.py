@@ -33,11 +33,11 @@ class TestedPart:
 class CircuitTested:
     """A test's conclusions, with the part that speaks most against the claim first.
 
-    ``effect`` is the one behind the first part, where it is an effect, so that templates can be
-    told apart; its sign is such that the bound speaks of it. ``tests`` are the p-values of the whole claim, corrected for its own parts. ``change`` is the
+    ``tests`` are the p-values of the whole claim, corrected for its own parts. ``change`` is the
     mean change of the metric behind the first part, in its unit. ``noise`` is how close to a limit
     rounding alone could decide. ``short`` says what a verdict would still need, and ``also`` what
-    else a reader must see.
+    else a reader must see. ``effect`` is the one behind the first part, where it is an effect, so
+    that templates can be told apart; its sign is such that the bound speaks of it.
     """
 
     tests: Tests
