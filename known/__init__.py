@@ -1,1 +1,1 @@
-"""Transformers whose circuit is known by construction: what the project's verdicts are held against."""
+"""Transformers whose circuit is known by construction, to hold verdicts against."""

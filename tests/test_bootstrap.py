@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from circuitlang.plan.design import smallest_p
-from circuitlang.verdict import bootstrap
-from circuitlang.verdict.bootstrap import Resampler
-from circuitlang.verdict.distribution import Distribution, Widening
+from circuitlang.statistics import bootstrap
+from circuitlang.statistics.bca import Shift, bca_shift
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.statistics.distribution import Distribution, Widening
 
 RESAMPLES = 20_000
 UNWIDENED = Widening(1.0, math.inf)
@@ -23,10 +24,12 @@ def drawn(count: int, seed: int = 5, templates: int = 1) -> tuple[np.ndarray, Re
 
 
 def distribution(
-    values: np.ndarray, draws: Resampler, widening: Widening | None = None
+    values: np.ndarray, draws: Resampler, widening: Widening | None = None, *, bca: bool = False
 ) -> Distribution:
     means = draws.means(values[:, None])[:, 0]
-    return Distribution.of(means, len(values), widening or Widening.of(values, draws))
+    left_out = draws.left_out(values[:, None])[:, 0]
+    shift = bca_shift(means, float(values.mean()), left_out, draws) if bca else None
+    return Distribution.of(means, len(values), widening or Widening.of(values, draws), shift)
 
 
 @pytest.mark.parametrize("error", [0.05, 0.005])
@@ -43,14 +46,106 @@ def test_without_widening_it_is_scipys_percentile_interval(error, skewed):
         rng=np.random.default_rng(3),
         batch=1000,
     ).confidence_interval
-    ours = distribution(values, draws, UNWIDENED).interval(error)
+    low, high, level = distribution(values, draws, UNWIDENED).limits(error)
     # The standard error of an estimated quantile is sqrt(q(1-q)/B) / density; two are compared.
     at = stats.norm.ppf(error)
     noise = np.std(values) / math.sqrt(30) / stats.norm.pdf(at)
     noise *= math.sqrt(2 * error * (1 - error) / RESAMPLES) * (3 if skewed else 1)
-    assert ours.low == pytest.approx(theirs.low, abs=4 * noise)
-    assert ours.high == pytest.approx(theirs.high, abs=4 * noise)
-    assert ours.level == pytest.approx(1 - 2 * error)
+    assert low == pytest.approx(theirs.low, abs=4 * noise)
+    assert high == pytest.approx(theirs.high, abs=4 * noise)
+    assert level == pytest.approx(1 - 2 * error)
+
+
+@pytest.mark.parametrize("error", [0.05, 0.025, 0.005])
+@pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.parametrize("ratio", [False, True])
+def test_without_widening_it_is_scipys_bca_interval_of_the_same_resamples(error, skewed, ratio):
+    """SciPy is given our resamples and draws none of its own; it reads between two of them where we
+    take the outer one, so its limit lies between ours and the next."""
+    values, draws = drawn(30)
+    values = np.exp(4 * values) if skewed else values
+    whole = 2 + values[::-1] + np.abs(values) if ratio else np.ones(30)
+    means = draws.means(np.stack([values, whole], axis=1))
+    resampled = means[:, 0] / means[:, 1]
+    theirs = stats.bootstrap(
+        (values, whole),
+        lambda x, y, axis=-1: x.mean(axis) / y.mean(axis),
+        method="BCa",
+        paired=True,
+        n_resamples=0,
+        confidence_level=1 - 2 * error,
+        bootstrap_result=stats._resampling.BootstrapResult(None, resampled, None),
+    ).confidence_interval
+    left_out = draws.left_out(np.stack([values, whole], axis=1))
+    shift = bca_shift(
+        resampled, values.mean() / whole.mean(), left_out[:, 0] / left_out[:, 1], draws
+    )
+    found = Distribution.of(resampled, 30, UNWIDENED, shift)
+    assert found.method == "BCa"
+    at = (found.low.rank(error), found.high.rank(error))
+    assert found.low.values[at[0] - 2] <= theirs.low <= found.low.values[at[0] + 1]
+    assert found.high.values[at[1] - 2] >= theirs.high >= found.high.values[at[1] + 1]
+    plain = Distribution.of(resampled, 30, UNWIDENED, None)
+    if skewed and not ratio:  # so the correction is what makes them equal
+        assert at[0] > 1.2 * plain.low.rank(error)
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_bias_and_acceleration_are_scipys(skewed):
+    values, draws = drawn(25)
+    values = np.exp(4 * values) if skewed else values
+    resampled = draws.means(values[:, None])[:, 0]
+    left_out = draws.left_out(values[:, None])[:, 0]
+    jackknife = [np.delete(values, i).mean() for i in range(25)]
+    assert left_out == pytest.approx(jackknife, rel=1e-12)
+    shift = bca_shift(resampled, values.mean(), left_out, draws)
+    low, high, acceleration = stats._resampling._bca_interval(
+        (values,), lambda x, axis=-1: x.mean(axis), -1, 0.05, resampled, None, np
+    )
+    assert shift.acceleration == pytest.approx(float(acceleration), rel=1e-9)
+    for error, theirs in ((0.05, low), (0.95, high)):
+        ours = stats.norm.cdf(shift.resampled(stats.norm.ppf(error)))
+        assert ours == pytest.approx(float(np.squeeze(theirs)), rel=1e-9)
+
+
+def test_acceleration_of_several_templates_is_that_of_their_weighted_sum():
+    """A third of the skewness of the weighted sum of means, worked out from central moments."""
+    rng = np.random.default_rng(2)
+    parts = [rng.exponential(size=12), 5 - 2 * rng.exponential(size=30)]
+    draws = Resampler((0,) * 12 + (1,) * 30, 5000, 0)
+    values = np.concatenate(parts)
+    shift = bca_shift(
+        draws.means(values[:, None])[:, 0],
+        values.mean(),
+        draws.left_out(values[:, None])[:, 0],
+        draws,
+    )
+    share = [len(p) / 42 / (len(p) - 1) for p in parts]
+    third = sum(w**3 * ((p - p.mean()) ** 3).sum() for w, p in zip(share, parts, strict=True))
+    second = sum(w**2 * ((p - p.mean()) ** 2).sum() for w, p in zip(share, parts, strict=True))
+    assert shift.acceleration == pytest.approx(third / second**1.5 / 6, rel=1e-9)
+
+
+@pytest.mark.parametrize("z", [-3.0, -1.0, 0.0, 2.0])
+def test_a_shift_and_its_inverse(z):
+    shift = Shift(0.2, 0.05)
+    assert shift.corrected(shift.resampled(z)) == pytest.approx(z, abs=1e-12)
+    assert shift.mirrored.resampled(-z) == pytest.approx(-shift.resampled(z), abs=1e-12)
+    assert Shift(0.0, 0.3).resampled(4.0) == math.inf  # past the pole there is nothing to read
+
+
+def test_bca_is_not_defined_without_variation_or_with_undefined_resamples():
+    draws = Resampler((0, 1) * 6, 1000, 0)
+    flat = np.full(12, 0.3)
+    left_out = draws.left_out(flat[:, None])[:, 0]
+    assert bca_shift(draws.means(flat[:, None])[:, 0], 0.3, left_out, draws) is None
+    values = np.arange(12.0)
+    means, left_out = draws.means(values[:, None])[:, 0], draws.left_out(values[:, None])[:, 0]
+    assert bca_shift(means, 5.5, left_out, draws) is not None
+    assert bca_shift(np.append(means, np.nan), 5.5, left_out, draws) is None
+    assert bca_shift(means, 99.0, left_out, draws) is None  # every resample on one side
+    left_out[3] = np.nan
+    assert bca_shift(means, 5.5, left_out, draws) is None
 
 
 def test_means_of_resamples_have_the_variance_of_a_stratified_mean():
@@ -99,10 +194,8 @@ def test_one_template_gives_hesterbergs_expanded_percentile(count, error):
     values, draws = drawn(count)
     widening = Widening.of(values, draws)
     t = stats.t.isf(error, count - 1)
-    assert widening.percentile(error) == pytest.approx(
-        stats.norm.cdf(-math.sqrt(count / (count - 1)) * t), rel=1e-9
-    )
-    assert widening.error(widening.percentile(error)) == pytest.approx(error, rel=1e-9)
+    assert widening.quantile(error) == pytest.approx(-math.sqrt(count / (count - 1)) * t, rel=1e-9)
+    assert widening.error(widening.quantile(error)) == pytest.approx(error, rel=1e-9)
     assert widening.gain(error) == pytest.approx(stats.norm.isf(error) / t, rel=1e-9)
 
 
@@ -130,9 +223,9 @@ def test_equal_templates_have_n_minus_templates_degrees_of_freedom():
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.5])
 def test_values_that_do_not_vary_have_an_interval_of_no_width(value):
     draws = Resampler((0, 1) * 6, 1000, 0)
-    interval = distribution(np.full(12, value), draws).interval(0.05)
-    assert interval.low == pytest.approx(value, abs=1e-15)
-    assert interval.high == pytest.approx(value, abs=1e-15)
+    low, high, _ = distribution(np.full(12, value), draws, bca=True).limits(0.05)
+    assert low == pytest.approx(value, abs=1e-15)
+    assert high == pytest.approx(value, abs=1e-15)
 
 
 @pytest.mark.parametrize("templates", [1, 2])
@@ -173,15 +266,16 @@ def test_p_values_of_normal_data_are_students():
 
 def test_undefined_resamples_count_against_both_conclusions():
     values = np.concatenate([np.full(900, 1.0), np.full(99, np.nan)])
-    found = Distribution.of(values, 1000, UNWIDENED)
+    found = Distribution.of(values, 1000, UNWIDENED, None)
     assert found.p_above(0.0) == pytest.approx(0.1)
     assert found.p_below(2.0) == pytest.approx(0.1)
 
 
-def test_tails_give_the_same_intervals():
+@pytest.mark.parametrize("bca", [False, True])
+def test_tails_give_the_same_intervals(bca):
     values, draws = drawn(40)
-    whole = distribution(values, draws)
+    whole = distribution(np.exp(values), draws, bca=bca)
     tails = whole.tails(0.05)
-    assert len(tails.low) < 0.06 * RESAMPLES
+    assert len(tails.low.values) < 0.1 * RESAMPLES
     for error in (0.05, 0.03, 0.01, 0.001, 1e-9):
-        assert tails.interval(error) == whole.interval(error)
+        assert tails.limits(error) == whole.limits(error)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -12,18 +13,22 @@ from scipy import stats
 
 from circuitlang.circuit import Bound
 from circuitlang.report import Interval, Verdict
-from circuitlang.verdict.bootstrap import Resampler
+from circuitlang.statistics.bca import bca_shift
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.statistics.correction import holm_levels, plain_levels
+from circuitlang.statistics.distribution import Distribution, Widening
+from circuitlang.statistics.sign_flip import sign_flip_p
+from circuitlang.verdict import decision
 from circuitlang.verdict.decision import (
-    bound_tests,
-    holm_levels,
+    OneSided,
+    Tests,
     is_near,
+    limits_of,
     margin,
-    plain_levels,
     prompts_needed,
     sides,
     verdict_of,
 )
-from circuitlang.verdict.distribution import Distribution, Widening
 
 AT_LEAST, AT_MOST = Bound(0.2, None), Bound(None, 0.2)
 WITHIN, RANGE = Bound(-0.1, 0.1), Bound(0.1, 0.3)
@@ -31,8 +36,29 @@ WITHIN, RANGE = Bound(-0.1, 0.1), Bound(0.1, 0.3)
 
 def distribution(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Distribution:
     draws = Resampler((0,) * len(values), resamples, seed)
-    means = draws.means(values[:, None])[:, 0]
-    return Distribution.of(means, len(values), Widening.of(values, draws))
+    return distribution_of(values, draws.means(values[:, None])[:, 0], draws)
+
+
+def distribution_of(values: np.ndarray, means: np.ndarray, draws: Resampler) -> Distribution:
+    left_out = draws.left_out(values[:, None])[:, 0]
+    shift = bca_shift(means, float(values.mean()), left_out, draws)
+    return Distribution.of(means, len(values), Widening.of(values, draws), shift)
+
+
+def bound_tests(found: Distribution, bound: Bound, flips: Sequence[OneSided] = ()) -> Tests:
+    """Tests by the resamples, and by sign flips where they are given."""
+    tests = [OneSided(found.p_above(at), found.p_below(at)) for at in limits_of(bound)]
+    both = [a.and_also(b) for a, b in zip(tests, flips, strict=True)] if flips else tests
+    return decision.bound_tests(bound, both)
+
+
+def flips_at(columns: np.ndarray, bound: Bound, draws: Resampler) -> list[list[OneSided]]:
+    """Sign-flip p-values of each column at each limit of a bound."""
+    found = []
+    for at in limits_of(bound):
+        above, below = (sign_flip_p(sign * (columns - at), draws) for sign in (1, -1))
+        found.append([OneSided(*pair) for pair in zip(above, below, strict=True)])
+    return [list(pair) for pair in zip(*found, strict=True)]
 
 
 def sample(mean: float, standard_error: float, count: int = 100) -> np.ndarray:
@@ -164,17 +190,17 @@ def test_a_p_value_reaches_a_level_just_when_its_interval_leaves_out_the_limit(
     found = distribution(values)
     tests = bound_tests(found, bound)
     if level >= found.smallest:
-        interval = found.interval(level)
-        assert interval.level == 1 - 2 * level
-        inside = min(margin(interval.low, bound), margin(interval.high, bound)) > 0
+        low, high, confidence = found.limits(level)
+        assert confidence == 1 - 2 * level
+        inside = min(margin(low, bound), margin(high, bound)) > 0
         assert inside == (tests.p_pass <= level)
     else:
         assert tests.p_pass > level
     error = level / sides(bound)
     if error >= found.smallest:
-        interval = found.interval(error)
-        below = bound.low is not None and interval.high < bound.low
-        above = bound.high is not None and interval.low > bound.high
+        low, high, _ = found.limits(error)
+        below = bound.low is not None and high < bound.low
+        above = bound.high is not None and low > bound.high
         assert (below or above) == (tests.p_fail <= level)
     else:
         assert tests.p_fail > level
@@ -226,7 +252,8 @@ def test_advised_prompts_decide_and_half_of_them_do_not(count, mean):
 
     reached, found = decided(count)
     assert not reached
-    interval, gain = found.interval(level), found.widening.gain(level)
+    low, high, confidence = found.limits(level)
+    interval, gain = Interval(low=low, high=high, level=confidence), found.low.widening.gain(level)
     advised = prompts_needed(mean, interval, AT_LEAST, count, gain)
     assert advised is not None
     assert decided(math.ceil(1.4 * advised))[0]
@@ -250,16 +277,16 @@ def test_claims_at_their_bound_pass_as_seldom_as_they_should(count, templates, c
     number = np.arange(count) % templates
     values = rng.normal(size=(count, repetitions)) + (number - number.mean())[:, None]
     draws = Resampler(tuple(number.tolist()), resamples, 1)
-    means = draws.means(values)
+    means, at_zero = draws.means(values), Bound(0.0, None)
+    flips = flips_at(values, at_zero, draws)
     passed = failed = covered = 0
     for column in range(repetitions):
-        widening = Widening.of(values[:, column], draws)
-        found = Distribution.of(means[:, column], count, widening)
-        tests = bound_tests(found, Bound(0.0, None))
+        found = distribution_of(values[:, column], means[:, column], draws)
+        tests = bound_tests(found, at_zero, flips[column])
         passed += tests.p_pass <= level
         failed += tests.p_fail <= level
-        interval = found.interval(level)
-        covered += interval.low <= 0 <= interval.high
+        low, high, _ = found.limits(level)
+        covered += low <= 0 <= high
     with capsys.disabled():
         sys.stdout.write(
             f"\n{count} prompts, {templates} templates: false PASS {passed / repetitions:.1%}, "
@@ -284,7 +311,7 @@ def test_the_family_of_claims_at_their_bounds_is_wrong_as_seldom_as_one_claim(ca
         means = draws.means(values)
         p_values = [
             bound_tests(
-                Distribution.of(means[:, j], count, Widening.of(values[:, j], draws)),
+                distribution_of(values[:, j], means[:, j], draws),
                 Bound(0.0, None),
             ).p_pass
             for j in range(claims)
@@ -311,7 +338,7 @@ def test_absence_at_its_margin_and_its_power_at_zero(capsys):
         means = draws.means(values)
         passed = 0
         for j in range(repetitions):
-            found = Distribution.of(means[:, j], count, Widening.of(values[:, j], draws))
+            found = distribution_of(values[:, j], means[:, j], draws)
             passed += bound_tests(found, Bound(-limit, limit)).p_pass <= level
         return passed / repetitions
 

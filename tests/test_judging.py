@@ -11,8 +11,10 @@ from scipy import stats
 from circuitlang.plan import Use, compile_plan
 from circuitlang.report import ExitCode, Report, Verdict, exit_code, render_json
 from circuitlang.source import SourceText
+from circuitlang.statistics.bca import bca_shift
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.statistics.sign_flip import sign_flip_p
 from circuitlang.verdict import judge, sampling
-from circuitlang.verdict.bootstrap import Resampler
 from tests.front_end import circuit_of
 from tests.sample_evidence import BROKEN, HOLDS, sample_evidence
 
@@ -93,7 +95,7 @@ def test_an_effect_is_a_ratio_of_means_and_not_a_mean_of_ratios():
     assert claim.definition.startswith("mean(clean - patched) / mean(clean - corrupt)")
 
 
-def test_the_p_value_of_a_ratio_is_that_of_a_linear_contrast():
+def test_the_p_value_of_a_ratio_counts_a_linear_contrast():
     """num / den > b just when mean(num - b den) > 0 (Fieller), and few prompts follow Welch."""
     rng = np.random.default_rng(6)
     count, bound = 12, 0.2
@@ -103,13 +105,21 @@ def test_the_p_value_of_a_ratio_is_that_of_a_linear_contrast():
     whole = 10 + np.where(number == 0, rng.uniform(-8, 8, count), 0.0)
     change = 0.3 * whole + np.where(number == 0, 0.2, 2.0) * rng.normal(size=count)
     claim = only(judged({0: whole - change}, clean=whole, resamples=20_000))
-    contrast = Resampler(tuple(number.tolist()), 20_000, 0).means((change - bound * whole)[:, None])
-    share = (1 + np.count_nonzero(contrast <= 0)) / 20_001
-    rest = change - change.mean() / whole.mean() * whole
+    draws = Resampler(tuple(number.tolist()), 20_000, 0)
+    both = np.stack([change, whole, change - bound * whole], axis=1)
+    means, left_out = draws.means(both), draws.left_out(both)
+    share = (1 + np.count_nonzero(means[:, 2] <= 0)) / 20_001
+    effect = change.mean() / whole.mean()
+    resampled, without = means[:, 0] / means[:, 1], left_out[:, 0] / left_out[:, 1]
+    shift = bca_shift(resampled, effect, without, draws)
+    z = shift.corrected(stats.norm.ppf(share))
+    rest = change - effect * whole
     freedom = stats.ttest_ind(rest[::2], rest[1::2], equal_var=False).df
     assert freedom < 6
     scale = math.sqrt(6 / 5)
-    assert claim.p_pass == pytest.approx(stats.t.sf(stats.norm.isf(share) / scale, freedom))
+    by_resamples = stats.t.cdf(z / scale, freedom)
+    by_flips = sign_flip_p(both[:, 2:], draws)[0]
+    assert claim.p_pass == pytest.approx(max(by_resamples, by_flips), rel=1e-3)
 
 
 def test_noising_denoising_ablation_and_raw_units():
@@ -253,7 +263,11 @@ def test_every_shown_interval_decides_as_the_verdict_does():
             inside = low < interval.low and interval.high < high
             outside = interval.high < low or high < interval.low
             expected = {(True, False): Verdict.PASS, (False, True): Verdict.FAIL}
-            assert claim.verdict is expected.get((inside, outside), Verdict.INCONCLUSIVE)
+            if "sign flips" in claim.reason:  # the second test alone stands in the way
+                assert inside or outside
+                assert claim.verdict is Verdict.INCONCLUSIVE
+            else:
+                assert claim.verdict is expected.get((inside, outside), Verdict.INCONCLUSIVE)
             seen.add(claim.verdict)
     assert len(seen) == 3
 

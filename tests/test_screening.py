@@ -4,7 +4,9 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from circuitlang.circuit import Head, Receiver, Slot
 from circuitlang.engine import screening
@@ -16,6 +18,7 @@ from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.screening import screen
 from circuitlang.engine.tokens import tokenize
 from circuitlang.evidence import SelfCheck
+from circuitlang.report.screening import screening_report
 from tests.commands import Outcome, called
 from tests.engine_models import LENGTH, bench, gpt2
 from tests.front_end import ROOT, read_file
@@ -53,8 +56,35 @@ def test_the_exact_numbers_are_the_reference_engines(make):
         assert abs(edge.approximation) == pytest.approx(size, abs=1e-5)
         patched = b.batch.metric_of(b.engine.answers([direct(*pair)], b.worlds))[0]
         assert edge.exact == pytest.approx(float((clean - patched).mean()), abs=1e-5)
+        assert edge.p == pytest.approx(_scipys_two_sided((clean - patched).numpy()), abs=1e-9)
     assert all(check.passed for check in result.self_checks)
     assert b.model.attached_hooks() == 0
+
+
+def _scipys_two_sided(effects):
+    """Every sign flip of the few prompts, by SciPy."""
+    found = stats.permutation_test(
+        (effects,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=False
+    )
+    return found.pvalue
+
+
+def test_copies_of_a_prompt_are_no_further_observations():
+    b = bench(gpt2)
+    once = screen(loaded(b), b.batch.pairs, top=5)
+    thrice = screen(loaded(b), b.batch.pairs * 3, top=5)
+    assert [edge.p for edge in thrice.edges] == pytest.approx([edge.p for edge in once.edges])
+
+
+def test_q_is_scipys_over_all_that_was_screened():
+    b = bench(gpt2)
+    result = screen(loaded(b), b.batch.pairs, top=7)
+    source, circuit, _ = read_file(BUILTIN)
+    report = screening_report(result, circuit, source)
+    others = [1.0] * (result.screened - 7)
+    ranked = sorted(result.edges, key=lambda edge: -abs(edge.exact))
+    theirs = stats.false_discovery_control([*(edge.p for edge in ranked), *others])[:7]
+    assert [edge.q for edge in report.edges] == pytest.approx(theirs.tolist(), rel=1e-12)
 
 
 def test_more_edges_asked_for_than_there_are():

@@ -24,9 +24,14 @@ class Direction(StrEnum):
 
 
 class Correction(StrEnum):
-    """How the level is shared by the claims of a file."""
+    """How the level is shared by the claims of a file.
+
+    HOLM keeps the chance of any wrong conclusion at the level, BH the expected share of wrong ones
+    (for searches through many edges, where some mistakes are affordable).
+    """
 
     HOLM = "holm"
+    BH = "bh"
     NONE = "none"
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,8 +30,11 @@ from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import ScreenedEdge, Screening, SelfCheck
 from circuitlang.plan import PatchEdge
 from circuitlang.plan.cost import CHECKED_PROMPTS
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.statistics.sign_flip import sign_flip_p
 
 Edge = tuple[Component, Receiver]
+_FEWEST_FLIPS, _MOST_FLIPS = 10_000, 1_000_000
 
 
 def screen(
@@ -121,15 +125,17 @@ class _Screen:
         width = len(self.receivers)
         self.chosen = tuple((self.senders[i // width], self.receivers[i % width]) for i in indices)
         approximate = approximations.flatten()[indices]
-        exact = self._measure()
-        if not math.isfinite(float((approximate + exact).sum())):
+        exact = self._measure(prompts)
+        if not math.isfinite(float((approximate + exact.sum(1)).sum())):
             raise RunError("the effect of an edge is not a finite number")
+        p_values = _two_sided(exact[:, self._different()], self.screened)
         return tuple(
-            ScreenedEdge(sender=str(sender), receiver=str(receiver), approximation=a, exact=e)
-            for (sender, receiver), a, e in zip(
+            ScreenedEdge(sender=str(sender), receiver=str(receiver), approximation=a, exact=e, p=p)
+            for (sender, receiver), a, e, p in zip(
                 self.chosen,
                 (approximate / prompts).tolist(),
-                (exact / prompts).tolist(),
+                exact.mean(1).tolist(),
+                p_values,
                 strict=True,
             )
         )
@@ -157,13 +163,13 @@ class _Screen:
             raise RunError("the metric or its gradient is not a finite number")
         return total, fed
 
-    def _measure(self) -> Tensor:
-        """Sums over prompts of clean - patched for the chosen edges, ``[edge]``."""
+    def _measure(self, prompts: int) -> Tensor:
+        """clean - patched of the chosen edges, ``[edge, prompt]``."""
         patches = [
             PatchEdge((sender,), (receiver,), (), False, Direction.NOISING)
             for sender, receiver in self.chosen
         ]
-        total = torch.zeros(len(patches), dtype=torch.float64)
+        effects = torch.zeros(len(patches), prompts, dtype=torch.float64)
         if isinstance(self.engine, FastEngine) and patches:
             few = self.reference.worlds(self.batches[0].first(CHECKED_PROMPTS))
             check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], few)
@@ -172,9 +178,18 @@ class _Screen:
         for batch in self.batches:
             worlds = self.engine.worlds(batch)
             patched = batch.metric_of(self.engine.answers(patches, worlds))
-            total += (batch.metric(worlds.clean.logits) - patched).sum(1).cpu()
+            effects[:, batch.rows] = (batch.metric(worlds.clean.logits) - patched).double().cpu()
             self._step(len(patches), "measuring the chosen edges")
-        return total
+        return effects
+
+    def _different(self) -> list[int]:
+        """Rows of prompts that no earlier one equals: copies are no further observations."""
+        first: dict[tuple[tuple[int, ...], ...], int] = {}
+        for batch in self.batches:
+            pairs = zip(batch.clean.tolist(), batch.corrupt.tolist(), strict=True)
+            for row, (clean, corrupt) in zip(batch.rows, pairs, strict=True):
+                first.setdefault((tuple(clean), tuple(corrupt)), row)
+        return sorted(first.values())
 
     def _check(self, batch: Batch, worlds: Worlds) -> None:
         few = self.reference.worlds(batch.first(CHECKED_PROMPTS))
@@ -185,6 +200,20 @@ class _Screen:
         self._done += steps
         if self.progress is not None:
             self.progress(self._done, len(self.batches) * (1 + self._top), what)
+
+
+def _two_sided(effects: Tensor, family: int) -> list[float]:
+    """Two-sided sign-flip p-values of ``effects [edge, prompt]``.
+
+    So many flips are made that the best of a family of tests can be told from chance.
+    """
+    columns = effects.T.numpy()
+    if not columns.size:
+        return []
+    flips = min(max(_FEWEST_FLIPS, 200 * family), _MOST_FLIPS)
+    draws = Resampler((0,) * len(columns), flips, 0)
+    one_sided = sign_flip_p(np.concatenate([columns, -columns], axis=1), draws).reshape(2, -1)
+    return np.minimum(1.0, 2 * one_sided.min(0)).tolist()
 
 
 def _require(checks: Sequence[SelfCheck]) -> None:

@@ -9,13 +9,15 @@ class ScreenedEdge(Frozen):
     """A direct edge at every position, noising; both numbers are mean(clean - patched), in logits.
 
     ``approximation`` is the first-order estimate that chose the edge, ``exact`` what patching it
-    really does.
+    really does. ``p`` is the two-sided sign-flip p-value of the exact effect over the prompts that
+    differ from each other, not adjusted for the choice.
     """
 
     sender: str
     receiver: str
     approximation: float
     exact: float
+    p: float
 
 
 class Screening(Frozen):

@@ -106,7 +106,7 @@ def _below(claim: ClaimReport, page: Page, report: Report, *, verbose: bool) -> 
     place = f"{claim.place.file}:{claim.place.line}"
     bound = f"  bound {claim.bound}" if claim.bound else ""
     also = f"  {claim.also}" if claim.also else ""
-    page.line((f"{place}{bound}{also}", "dim"), indent=_DETAIL)
+    page.line((f"{place}{bound}{_worst(claim.estimate)}{also}", "dim"), indent=_DETAIL)
     if claim.random_edges is not None:
         words = _among_random_edges(claim.random_edges, report.settings.significance)
         page.line((words, "dim"), indent=_DETAIL)
@@ -114,6 +114,14 @@ def _below(claim: ClaimReport, page: Page, report: Report, *, verbose: bool) -> 
         page.line(claim.reason, indent=_DETAIL)
     if verbose:
         page.fields(_details(claim, report), indent=_DETAIL)
+
+
+def _worst(effect: Estimate | None) -> str:
+    """The template that speaks most against the claim, where there are several."""
+    if effect is None or len(effect.strata) < 2:
+        return ""
+    worst = effect.strata[0]
+    return f"  worst template {worst.template}: {format_effect(worst.value, effect.unit)}"
 
 
 def _among_random_edges(found: RandomEdges, significance: float) -> str:

@@ -53,6 +53,7 @@ class Estimate(Frozen):
     ``value`` and ``interval`` are fractions of mean(clean) - mean(corrupt) for unit `fraction`, or
     in the metric's own unit. ``change`` is the mean change of the metric that the intervention
     made, in the metric's unit. ``strata`` are the templates, the worst for the claim first.
+    ``method`` is how the interval was read off the resamples: BCa where it is defined.
     """
 
     value: float
@@ -61,6 +62,7 @@ class Estimate(Frozen):
     prompts: int
     change: float
     strata: tuple[Stratum, ...]
+    method: Literal["BCa", "percentile"] = "percentile"
 
 
 class Part(Frozen):
@@ -105,10 +107,11 @@ class ClaimReport(Frozen):
 
     ``kind`` is edge, absence, ablate, faithfulness or a circuit-level test. ``bound`` is shown as
     it was judged.
-    ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, and
-    ``level`` the corrected level they were held against. ``slot``, ``senders`` and ``receivers``
-    are set for edges, so that a drawing can find its line. ``random_edges`` is None where there was
-    nothing to compare: for other claims, without an estimate, and under `random edges 0`.
+    ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, each the
+    larger of a bootstrap's and a sign-flip test's, and ``level`` the corrected level they were held
+    against. ``senders`` and ``receivers`` are set for edges, so that a drawing can find its line.
+    ``random_edges`` is None where there was nothing to compare: for other claims, without an
+    estimate, and under `random edges 0`.
     ``parts`` are those of a circuit-level test, the one that speaks most against the claim first;
     the estimate is that one's.
     """

@@ -12,6 +12,7 @@ from circuitlang.evidence import Provenance, ScreenedEdge, Screening, SelfCheck
 from circuitlang.evidence.frozen import Frozen
 from circuitlang.models import ModelShape
 from circuitlang.source import SourceText
+from circuitlang.statistics.correction import bh_adjusted
 
 WARNING = (
     "This is a screen and not a test: no claim was tested, and nothing here is a verdict. The "
@@ -25,7 +26,10 @@ class ProposedEdge(Frozen):
     """A direct edge at every position, noising.
 
     ``approximation`` is the first-order estimate that chose the edge, ``exact`` the measured
-    effect, both in the report's unit. ``declared`` holds the file's edge claims that contain it.
+    effect, both in the report's unit. ``q`` is the sign-flip p-value of the exact effect, adjusted
+    after Benjamini and Hochberg over all edges that were screened: of the edges with q below 5%,
+    no more than 5% are expected to have no effect on prompts like these. ``declared`` holds the
+    file's edge claims that contain it.
     """
 
     rank: int
@@ -34,6 +38,7 @@ class ProposedEdge(Frozen):
     receiver: str
     approximation: float
     exact: float
+    q: float
     declared: tuple[str, ...]
 
 
@@ -78,6 +83,7 @@ def screening_report(screening: Screening, circuit: Circuit, source: SourceText)
     whole = gap if gap > 0 else 1.0
     declared = _declared(circuit)
     ranked = sorted(screening.edges, key=lambda edge: -abs(edge.exact))
+    adjusted = bh_adjusted([edge.p for edge in ranked], screening.screened)
     edges = tuple(
         ProposedEdge(
             rank=rank,
@@ -86,9 +92,10 @@ def screening_report(screening: Screening, circuit: Circuit, source: SourceText)
             receiver=edge.receiver,
             approximation=edge.approximation / whole,
             exact=edge.exact / whole,
+            q=q,
             declared=tuple(declared.get((edge.sender, edge.receiver), ())),
         )
-        for rank, edge in enumerate(ranked, 1)
+        for rank, (edge, q) in enumerate(zip(ranked, adjusted, strict=True), 1)
     )
     unit: Literal["fraction", "logits"] = "fraction" if gap > 0 else "logits"
     new = (edge for edge in edges if not edge.declared)

@@ -1,6 +1,6 @@
 """A screen as text for a terminal; every approximation is called one where it stands."""
 
-from circuitlang.report.numbers import format_effect
+from circuitlang.report.numbers import format_effect, format_p
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.screening import WARNING, ScreeningReport
 from circuitlang.report.terminal import NARROWEST
@@ -56,19 +56,20 @@ def _edges(report: ScreeningReport, page: Page) -> None:
             "logits.",
             indent=INDENT,
         )
-    table = [("", "edge", "exact", "approximation", "in the file")]
+    table = [("", "edge", "exact", "q", "approximation", "in the file")]
     for edge in report.edges:
         exact, approximation = (
             format_effect(value, report.unit) for value in (edge.exact, edge.approximation)
         )
         declared = "; ".join(edge.declared) or "-"
-        table.append((str(edge.rank), edge.edge, exact, f"approx. {approximation}", declared))
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
+        shown = f"approx. {approximation}"
+        table.append((str(edge.rank), edge.edge, exact, format_p(edge.q), shown, declared))
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
     rows = [
         [page.styled((cell, "" if number else "dim")) for cell in row]
         for number, row in enumerate(table)
     ]
-    page.table(rows, (*widths, None), right=(0, 2, 3))
+    page.table(rows, (*widths, None), right=(0, 2, 3, 4))
 
 
 def _lines(report: ScreeningReport, page: Page) -> None:
@@ -95,6 +96,10 @@ def _closing(report: ScreeningReport, page: Page) -> None:
     page.line(
         f"Pearson's correlation between approximation and exact effect {known} over the "
         f"{report.tested:,} measured edges{limit if others else ''}."
+    )
+    page.line(
+        "q is the sign-flip p-value that the exact effect is not zero, adjusted "
+        f"(Benjamini-Hochberg) for all {report.screened:,} edges among which these were chosen."
     )
     page.line("Edges here are at every position; a claim that is listed may be about some only.")
     page.line(

@@ -1,4 +1,4 @@
-"""Deciding a bound: one-sided tests, Holm over the family, and the verdict."""
+"""Deciding a bound: one-sided tests, and the verdict."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from circuitlang.circuit import Bound
 from circuitlang.report import Interval, Verdict
-from circuitlang.verdict.distribution import Distribution
 
 FLOAT_NOISE = 1e-4
 """An estimate this close to its bound is undecided: it could fall on either side of it by the
@@ -30,62 +29,44 @@ class Tests:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """The level that Holm held a hypothesis against, and whether it was rejected."""
+class OneSided:
+    """p-values of an effect lying above and below one limit."""
 
-    value: float
-    rejected: bool
+    above: float
+    below: float
+
+    def and_also(self, other: "OneSided") -> "OneSided":
+        """Both tests must reject: the larger p-value counts."""
+        return OneSided(max(self.above, other.above), max(self.below, other.below))
 
 
-def bound_tests(distribution: Distribution, bound: Bound) -> Tests:
-    """Both p-values by inverting the bootstrap interval.
+def limits_of(bound: Bound) -> tuple[float, ...]:
+    """The limits of a bound, the lower one first."""
+    return tuple(limit for limit in (bound.low, bound.high) if limit is not None)
+
+
+def bound_tests(bound: Bound, tests: Sequence[OneSided]) -> Tests:
+    """The p-values of the two conclusions, from those of each of `limits_of` the bound.
 
     To lie in a range an effect must pass both of its limits, so the larger p-value counts and the
     level is not shared (TOST). To lie outside it one limit is enough: two chances to be wrong, so
     the smaller p-value is doubled.
     """
-    inside, outside = [], []
-    if bound.low is not None:
-        inside.append(distribution.p_above(bound.low))
-        outside.append(distribution.p_below(bound.low))
-    if bound.high is not None:
-        inside.append(distribution.p_below(bound.high))
-        outside.append(distribution.p_above(bound.high))
-    return Tests(max(inside), min(1.0, sides(bound) * min(outside)))
+    low = tests[0] if bound.low is not None else None
+    high = tests[-1] if bound.high is not None else None
+    inside = [*([low.above] if low else []), *([high.below] if high else [])]
+    outside = [*([low.below] if low else []), *([high.above] if high else [])]
+    return Tests(max(inside), min(1.0, len(tests) * min(outside)))
 
 
 def sides(bound: Bound) -> int:
     """Number of limits of a bound: in how many ways an effect can lie outside it."""
-    return (bound.low is not None) + (bound.high is not None)
-
-
-def holm_levels(p_values: Sequence[float | None], level: float) -> list[Level]:
-    """Holm's step-down procedure (1979, Scandinavian Journal of Statistics 6:65-70).
-
-    None stands for a hypothesis that could not be tested: it counts in the family and is never
-    rejected. After the first hypothesis that is not rejected the level stays where it is.
-    """
-    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    family = max(1, len(p_values))
-    result = [Level(level / family, False)] * len(p_values)
-    rejected, reached = True, level / family
-    for rank, (p, index) in enumerate(tested):
-        if rejected:
-            reached = level / (family - rank)
-            rejected = p <= reached
-        result[index] = Level(reached, rejected)
-    return result
-
-
-def plain_levels(p_values: Sequence[float | None], level: float) -> list[Level]:
-    """Every hypothesis at the whole level: no correction."""
-    return [Level(level, p is not None and p <= level) for p in p_values]
+    return len(limits_of(bound))
 
 
 def is_near(value: float, bound: Bound, noise: float) -> bool:
     """Whether float noise alone could put an estimate on the other side of a limit."""
-    limits = (limit for limit in (bound.low, bound.high) if limit is not None)
-    return any(abs(value - limit) < noise for limit in limits)
+    return any(abs(value - limit) < noise for limit in limits_of(bound))
 
 
 def margin(value: float, bound: Bound) -> float:
@@ -111,8 +92,7 @@ def prompts_needed(
     Widths shrink with the square root of the number of prompts, and by ``gain`` once there are so
     many that Student's t is the normal. None when no thinkable number would do.
     """
-    limits = [limit for limit in (bound.low, bound.high) if limit is not None]
-    nearest = min(limits, key=lambda limit: abs(value - limit))
+    nearest = min(limits_of(bound), key=lambda limit: abs(value - limit))
     distance = abs(value - nearest)
     reach = gain * (value - interval.low if nearest < value else interval.high - value)
     if distance * math.sqrt(_MOST_PROMPTS) <= reach * math.sqrt(prompts):

@@ -16,7 +16,7 @@ from circuitlang.circuit import (
 )
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Need, Use
-from circuitlang.verdict.bootstrap import Array
+from circuitlang.statistics.bootstrap import Array
 
 
 class NotMeasuredError(Exception):
@@ -51,9 +51,14 @@ class Effect:
 
         Their mean varies as the effect does, times the mean denominator (the delta method).
         """
-        if self.denominator is None:
-            return self.numerator
-        return self.numerator - self.value * self.denominator
+        return self.numerator if self.denominator is None else self.beyond(self.value)
+
+    def beyond(self, limit: float) -> Array:
+        """Per prompt, in the metric's unit: how far the numerator lies above a limit.
+
+        Its mean is above zero just when the effect is above the limit.
+        """
+        return self.numerator - limit * (1.0 if self.denominator is None else self.denominator)
 
     def on(self, rows: NDArray[np.bool_]) -> float:
         """The value on some prompts; NaN where their denominator is not above zero."""

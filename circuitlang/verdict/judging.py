@@ -11,9 +11,9 @@ from circuitlang.evidence import Evidence
 from circuitlang.plan import Need, Plan
 from circuitlang.report import Baseline, ClaimReport, Report, Settings
 from circuitlang.source import SourceText
-from circuitlang.verdict.bootstrap import Resampler
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.statistics.correction import Level, bh_levels, holm_levels, plain_levels
 from circuitlang.verdict.circuit_tests import CircuitTested, circuit_test, circuit_test_report
-from circuitlang.verdict.decision import Level, holm_levels, plain_levels
 from circuitlang.verdict.distinct import distinct_prompts
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
 from circuitlang.verdict.random_edges import among_random_edges
@@ -21,8 +21,14 @@ from circuitlang.verdict.sampling import Tested, sample_effects
 from circuitlang.verdict.wording import claim_report, error_report, identity, strata_of
 
 INTERVAL_METHOD = (
-    "paired bootstrap inside templates, expanded percentiles, the level of error on each side"
+    "paired bootstrap inside templates, BCa (percentile where it is not defined), widened by "
+    "Student's t, the level of error on each side; a verdict needs sign flips to agree"
 )
+_CORRECTIONS = {
+    Correction.HOLM: holm_levels,
+    Correction.BH: bh_levels,
+    Correction.NONE: plain_levels,
+}
 
 
 def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
@@ -104,7 +110,7 @@ def _results(
         for effect, claim in zip(found, claims, strict=True)
         if isinstance(effect, Effect)
     ]
-    family = len(claims) if settings.correction is Correction.HOLM else 1
+    family = 1 if settings.correction is Correction.NONE else len(claims)
     sampled = sample_effects(effects, draws, settings.significance, family)
     return tuple(next(sampled) if isinstance(effect, Effect) else effect for effect in found)
 
@@ -130,7 +136,7 @@ def _levels(
     False PASSes and false FAILs are two families: each is kept at the declared level.
     """
     tests = [None if isinstance(result, str) else result.tests for result in results]
-    corrected = holm_levels if circuit.settings.correction is Correction.HOLM else plain_levels
+    corrected = _CORRECTIONS[circuit.settings.correction]
     level = circuit.settings.significance
     passes = corrected([None if t is None else t.p_pass for t in tests], level)
     fails = corrected([None if t is None else t.p_fail for t in tests], level)

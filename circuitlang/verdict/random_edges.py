@@ -8,7 +8,7 @@ from circuitlang.circuit import Bound, Claim
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Need, Use
 from circuitlang.report import RandomEdges
-from circuitlang.verdict.bootstrap import Array
+from circuitlang.statistics.bootstrap import Array
 from circuitlang.verdict.decision import FLOAT_NOISE
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitlang.circuit import Bound
-from circuitlang.verdict.bootstrap import Array, Resampler
-from circuitlang.verdict.decision import FLOAT_NOISE, Tests, bound_tests
-from circuitlang.verdict.distribution import Distribution, Widening
+from circuitlang.statistics.bca import bca_shift
+from circuitlang.statistics.bootstrap import Array, Resampler
+from circuitlang.statistics.distribution import Distribution, Widening
+from circuitlang.statistics.sign_flip import sign_flip_p
+from circuitlang.verdict.decision import FLOAT_NOISE, OneSided, Tests, bound_tests, limits_of
 from circuitlang.verdict.effect import Effect, ratio
 
 _HELD = 20_000_000
@@ -17,10 +19,15 @@ _HELD = 20_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
-    """An effect with its tests and what its intervals need; or the error that there is none."""
+    """An effect with its tests and what its intervals need; or the error that there is none.
+
+    ``flips`` are the sign-flip p-values at each limit of the bound; ``tests`` takes them and those
+    of the resamples together.
+    """
 
     effect: Effect
     tests: Tests
+    flips: tuple[OneSided, ...]
     distribution: Distribution
 
 
@@ -28,6 +35,10 @@ def sample_effects(
     effects: Sequence[tuple[Effect, Bound]], draws: Resampler, level: float, family: int
 ) -> Iterator[Tested | str]:
     """Every effect resampled and tested, in turn; or why that cannot be done.
+
+    A conclusion takes two tests that are wrong in different ways: the bootstrap, which sees how
+    skewed the effects are and needs many prompts, and sign flips, which are exact for few prompts
+    and take effects for symmetric. The larger p-value counts.
 
     A fraction needs a denominator that is above zero at the level that the first claim of the
     family must reach, ``level / family``: otherwise a PASS could come from dividing by noise.
@@ -42,10 +53,22 @@ def sample_effects(
             if values is not None
         ]
         means = iter(draws.means(np.stack(columns, axis=1)).T)
+        flips = iter(_flips(group, draws))
         for effect, bound in group:
             above = next(means)
             below = None if effect.denominator is None else next(means)
-            yield _sample(effect, bound, above, below, draws, (level, level / family))
+            own = tuple(next(flips) for _ in limits_of(bound))
+            yield _sample(effect, bound, above, below, own, draws, (level, level / family))
+
+
+def _flips(group: Sequence[tuple[Effect, Bound]], draws: Resampler) -> list[OneSided]:
+    """Sign-flip p-values at every limit of every bound, in turn."""
+    columns = [effect.beyond(limit) for effect, bound in group for limit in limits_of(bound)]
+    if not columns:
+        return []
+    values = np.stack(columns, axis=1)
+    p_values = sign_flip_p(np.concatenate([values, -values], axis=1), draws)
+    return [OneSided(*map(float, pair)) for pair in p_values.reshape(2, -1).T]
 
 
 def _sample(
@@ -53,6 +76,7 @@ def _sample(
     bound: Bound,
     above: Array,
     below: Array | None,
+    flips: tuple[OneSided, ...],
     draws: Resampler,
     levels: tuple[float, float],
 ) -> Tested | str:
@@ -62,14 +86,27 @@ def _sample(
     values = above if below is None else ratio(above, below)
     if not np.isfinite(effect.value) or np.isinf(values).any():
         return f"{effect.definition} is too large for a number"
-    distribution = Distribution.of(values, prompts, Widening.of(effect.residuals, draws))
+    shift = bca_shift(values, effect.value, _left_out(effect, draws), draws)
+    distribution = Distribution.of(values, prompts, Widening.of(effect.residuals, draws), shift)
     if effect.denominator is not None and below is not None:
-        whole = Distribution.of(below, prompts, Widening.of(effect.denominator, draws))
+        whole = Distribution.of(below, prompts, Widening.of(effect.denominator, draws), None)
         undefined = int(np.isnan(values).sum())
-        p_value = max(whole.p_above(0.0), distribution.error(1 + undefined))
+        p_value = max(whole.p_above(0.0), distribution.low.error(1 + undefined))
         if p_value > max(levels[1], distribution.smallest, whole.smallest):
             return _nothing_below(effect)
-    return Tested(effect, bound_tests(distribution, bound), distribution.tails(levels[0]))
+    tests = (
+        OneSided(distribution.p_above(limit), distribution.p_below(limit)).and_also(flip)
+        for limit, flip in zip(limits_of(bound), flips, strict=True)
+    )
+    return Tested(effect, bound_tests(bound, tuple(tests)), flips, distribution.tails(levels[0]))
+
+
+def _left_out(effect: Effect, draws: Resampler) -> Array:
+    """The effect without each prompt."""
+    if effect.denominator is None:
+        return draws.left_out(effect.numerator[:, None])[:, 0]
+    means = draws.left_out(np.stack([effect.numerator, effect.denominator], axis=1))
+    return ratio(means[:, 0], means[:, 1])
 
 
 def _nothing_below(effect: Effect) -> str:

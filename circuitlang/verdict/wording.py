@@ -19,9 +19,10 @@ from circuitlang.circuit import (
 from circuitlang.plan import Need
 from circuitlang.report import ClaimReport, Estimate, Interval, Place, Stratum, Verdict
 from circuitlang.source import SourceText
+from circuitlang.statistics.correction import Level
 from circuitlang.verdict.decision import (
     FLOAT_NOISE,
-    Level,
+    bound_tests,
     is_near,
     margin,
     prompts_needed,
@@ -68,12 +69,13 @@ def claim_report(
     fails = verdict is Verdict.FAIL if decided else margin(effect.value, bound) < 0
     level = failing.value if fails else passing.value
     error = level / sides(bound) if fails else level
-    interval = tested.distribution.interval(error)
+    interval = _interval(tested, error)
     strata, missing = strata_of(effect, claim, circuit, templates)
     estimate = Estimate(
         value=effect.value,
         unit="fraction" if bound.unit is Unit.FRACTION else "logits",
         interval=interval,
+        method=tested.distribution.method,
         prompts=tested.distribution.prompts,
         change=float(effect.numerator.mean()),
         strata=strata,
@@ -96,6 +98,11 @@ def claim_report(
     )
 
 
+def _interval(tested: Tested, error: float) -> Interval:
+    low, high, level = tested.distribution.limits(error)
+    return Interval(low=low, high=high, level=level)
+
+
 def _reason(
     verdict: Verdict, tested: Tested, error: float, interval: Interval, bound: Bound
 ) -> str:
@@ -110,7 +117,11 @@ def _reason(
             f"{distribution.prompts} prompts and {distribution.resamples:,} resamples cannot reach "
             f"the level {error:.2g}"
         )
-    gain = distribution.widening.gain(error)
+    if margin(interval.low, bound) > 0 and margin(interval.high, bound) > 0:
+        return f"{shown} lies inside `{bound}`, and {_flip_in_words(tested, bound, True)}"
+    if _outside(interval, bound):
+        return f"{shown} lies outside `{bound}`, and {_flip_in_words(tested, bound, False)}"
+    gain = distribution.low.widening.gain(error)
     needed = prompts_needed(tested.effect.value, interval, bound, distribution.prompts, gain)
     more = (
         "the estimate is too close to it for any number of prompts to decide"
@@ -118,6 +129,18 @@ def _reason(
         else f"about {needed:,} prompts would decide it, if the estimate stays"
     )
     return f"{shown} holds a limit of `{bound}`; {more}"
+
+
+def _outside(interval: Interval, bound: Bound) -> bool:
+    below = bound.low is not None and interval.high < bound.low
+    return below or (bound.high is not None and interval.low > bound.high)
+
+
+def _flip_in_words(tested: Tested, bound: Bound, passes: bool) -> str:
+    """What the sign flips alone say, when they are what stands in the way."""
+    tests = bound_tests(bound, tested.flips)
+    p_value = tests.p_pass if passes else tests.p_fail
+    return f"sign flips give p = {p_value:.2g}, which is not enough: more prompts are needed"
 
 
 def identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:

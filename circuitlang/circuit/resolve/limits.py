@@ -18,7 +18,7 @@ MAX_RANDOM_ENDS = 1_000_000
 """Senders and receivers of random edges, over all edges: what takes a minute to draw and hold."""
 MAX_RANDOM_CIRCUITS = 10_000
 """Random circuits that a circuit is set against."""
-MAX_RANDOM_SUBSETS = 1_000
+MAX_RANDOM_SUBSETS = 500
 """Random sets of components that are knocked out."""
 MAX_TEST_PARTS = 2_000_000
 """Components kept or knocked out in the experiments of one circuit-level test, over all of them."""

@@ -7,8 +7,8 @@ import numpy as np
 from circuitlang.circuit import Bound, Unit
 from circuitlang.plan import Intervention
 from circuitlang.report import Interval
+from circuitlang.statistics.bootstrap import Array
 from circuitlang.statistics.ranking import Ranking
-from circuitlang.verdict.bootstrap import Array
 from circuitlang.verdict.circuit_tests.measured import Measured, squared
 from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart
 from circuitlang.verdict.decision import Tests

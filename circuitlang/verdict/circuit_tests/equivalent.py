@@ -9,7 +9,7 @@ from circuitlang.statistics.proportion import (
     equivalence_p,
     share_bounds,
 )
-from circuitlang.verdict.circuit_tests.measured import Measured
+from circuitlang.verdict.circuit_tests.measured import Measured, interval_of
 from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart, TestUnit
 from circuitlang.verdict.decision import FLOAT_NOISE, Tests
 
@@ -39,7 +39,7 @@ def equivalent(measured: Measured) -> CircuitTested:
     signs = Tests(equivalence_p(positive, prompts), difference_p(positive, prompts))
 
     def sizes_at(level: float, fails: bool) -> Interval:
-        return size.distribution.interval(level / 4 if fails else level)
+        return interval_of(size, level / 4 if fails else level)
 
     def shares_at(level: float, fails: bool) -> Interval:
         error = level / 4 if fails else level

@@ -6,8 +6,8 @@ import numpy as np
 
 from circuitlang.circuit import Bound
 from circuitlang.report import Interval
-from circuitlang.verdict.bootstrap import Array
-from circuitlang.verdict.circuit_tests.measured import Measured
+from circuitlang.statistics.bootstrap import Array
+from circuitlang.verdict.circuit_tests.measured import Measured, interval_of
 from circuitlang.verdict.circuit_tests.tested import (
     CircuitTested,
     IntervalAt,
@@ -121,7 +121,7 @@ def _most(
 
     def interval(level: float, fails: bool) -> Interval:
         error = level if fails else level / (2 * len(tested))
-        each = [one.distribution.interval(error) for one in tested]
+        each = [interval_of(one, error) for one in tested]
         low = max(0.0, *(max(i.low, -i.high) for i in each))
         high = max(max(i.high, -i.low) for i in each)
         return Interval(low=low, high=high, level=1 - 2 * error)
@@ -141,7 +141,7 @@ def _positive(effect: Effect) -> Effect:
 
 def _at(one: Tested, sets: int) -> IntervalAt:
     def interval(level: float, fails: bool) -> Interval:
-        return one.distribution.interval(level / (2 * sets) if fails else level)
+        return interval_of(one, level / (2 * sets) if fails else level)
 
     return interval
 

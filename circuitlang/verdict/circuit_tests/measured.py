@@ -8,7 +8,8 @@ import numpy as np
 from circuitlang.circuit import Bound, CircuitTestClaim, Unit
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Experiments, Intervention, Plan, experiment_id
-from circuitlang.verdict.bootstrap import Array, Resampler
+from circuitlang.report import Interval
+from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.verdict.decision import FLOAT_NOISE
 from circuitlang.verdict.effect import Effect, NotMeasuredError, finite, measured
 from circuitlang.verdict.sampling import Tested, sample_effects
@@ -73,6 +74,12 @@ class Measured:
                 raise NotMeasuredError(result)
             found.append(result)
         return found
+
+
+def interval_of(tested: Tested, error: float) -> Interval:
+    """The interval of a mean with an error on each side."""
+    low, high, level = tested.distribution.limits(error)
+    return Interval(low=low, high=high, level=level)
 
 
 def squared(one: Array, other: Array) -> Array:

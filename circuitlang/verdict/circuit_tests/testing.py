@@ -5,7 +5,7 @@ from collections.abc import Callable
 from circuitlang.circuit import CircuitTest, CircuitTestClaim, Correction
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Plan
-from circuitlang.verdict.bootstrap import Resampler
+from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.verdict.circuit_tests.among_random import minimal, sufficient
 from circuitlang.verdict.circuit_tests.equivalent import equivalent
 from circuitlang.verdict.circuit_tests.independent import independent
@@ -32,6 +32,6 @@ def circuit_test(
         NotMeasuredError: an experiment has no finite measurement, or the claim cannot be tested.
     """
     circuit = plan.circuit
-    family = len(circuit.all_claims) if circuit.settings.correction is Correction.HOLM else 1
+    family = 1 if circuit.settings.correction is Correction.NONE else len(circuit.all_claims)
     level = circuit.settings.significance
     return TESTS[claim.test](Measured(claim, plan, evidence, draws, level, family))

@@ -5,8 +5,9 @@ from typing import Any
 
 from circuitlang.circuit import Ablation, Circuit, CircuitTestClaim
 from circuitlang.report import ClaimReport, Estimate, Interval, Part, Stratum, Verdict
+from circuitlang.statistics.correction import Level
 from circuitlang.verdict.circuit_tests.tested import CircuitTested
-from circuitlang.verdict.decision import Level, is_near, margin, verdict_of
+from circuitlang.verdict.decision import is_near, margin, verdict_of
 
 
 def circuit_test_report(

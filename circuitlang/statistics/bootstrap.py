@@ -34,6 +34,11 @@ class Resampler:
         """Prompts of each template that has any."""
         return np.unique(np.array(self.templates, dtype=np.intp), return_counts=True)[1]
 
+    @cached_property
+    def number(self) -> NDArray[np.intp]:
+        """Template of each prompt, numbered without gaps."""
+        return np.unique(np.array(self.templates, dtype=np.intp), return_inverse=True)[1]
+
     def means(self, columns: Array) -> Array:
         """Means of ``columns [prompt, column]`` in every resample: ``[resample, column]``."""
         prompts, width = columns.shape
@@ -52,10 +57,25 @@ class Resampler:
             result[first : first + rows] = counts.astype(np.float64) @ ordered / prompts
         return result
 
+    def left_out(self, columns: Array) -> Array:
+        """Means of ``columns [prompt, column]`` with each prompt left out: ``[prompt, column]``.
+
+        A template keeps its share: one prompt fewer speaks for it. Every template must have two
+        prompts or more.
+        """
+        number, prompts = self.number, len(columns)
+        size = self.sizes[number, None]
+        # Without prompt i the mean of its template moves by (mean - value) / (size - 1).
+        centred = np.stack([self.centred(column) for column in columns.T], axis=1)
+        return np.asarray(columns.mean(0) - size / prompts * centred / (size - 1))
+
+    def centred(self, values: Array) -> Array:
+        """``values [prompt]`` less the mean of their template."""
+        number = self.number
+        means = np.bincount(number, values) / np.bincount(number)
+        return np.asarray(values - means[number], dtype=np.float64)
+
     def within(self, values: Array) -> Array:
         """Variance of ``values [prompt]`` inside each template, divisor prompts - 1."""
-        ordered = values[self._order]
-        number = np.repeat(np.arange(len(self.sizes)), self.sizes)
-        means = np.bincount(number, ordered) / self.sizes
-        squares = np.bincount(number, (ordered - means[number]) ** 2)
+        squares = np.bincount(self.number, self.centred(values) ** 2)
         return np.asarray(squares / (self.sizes - 1), dtype=np.float64)
