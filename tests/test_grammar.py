@@ -41,7 +41,8 @@ def test_the_words_of_the_language() -> None:
         *SECTIONS, "builtin", "gguf", "clean", "corrupt", "from", "sample", "seed", "at", "no",
         "each", "in", "within", "by", "faithfulness", "ablate", "completeness", "minimality",
         "equivalent", "independent", "minimal", "sufficient", "ablation", "per", "significance",
-        "correction", "direction", "resamples", "minimum", "effect", "random", "circuits", "subsets",
+        "correction", "direction", "resamples", "minimum", "effect", "random", "circuits",
+        "subsets",
     }  # fmt: skip
 
 
