@@ -6,6 +6,7 @@ from itertools import chain
 
 from hypothesis import strategies as st
 
+from circuitlang.circuit import CircuitTest
 from circuitlang.source import Span
 from circuitlang.syntax import tree
 from circuitlang.syntax.grammar import keywords
@@ -99,7 +100,7 @@ claim_lines = st.one_of(
     st.builds(
         tree.ClaimLine,
         st.just(NOWHERE),
-        st.just("faithfulness"),
+        st.sampled_from(["faithfulness", *CircuitTest]).map(str),
         st.none(),
         some(clauses, least=0),
     ),
@@ -121,6 +122,8 @@ settings_lines = st.one_of(
     _setting("seed", st.just(()), st.tuples(counts)),
     _setting("minimum effect", st.just(()), st.tuples(quantities())),
     _setting("random edges", st.just(()), st.tuples(counts)),
+    _setting("random circuits", st.just(()), st.tuples(counts)),
+    _setting("random subsets", st.just(()), st.tuples(counts)),
     _setting("looks", st.just(()), st.tuples(counts)),
     _setting("pairs", some(words, least=2, most=2), st.just(())),
 )

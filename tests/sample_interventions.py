@@ -28,6 +28,7 @@ from circuitlang.plan import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 from tests.engine_models import P0, P1, P2
 
@@ -143,6 +144,14 @@ class Sampler:
         kept += [Kept(head, self.place()) for head in heads[:1]]
         return RunCircuitAlone(tuple(kept), keep_mlps, self.reference(), per_template=True)
 
+    def without(self) -> RunWithout:
+        """Components at positions of their own, some of them at several, some spared in part."""
+        removed = [Kept(component, self.place()) for component in self.components(4)]
+        removed += [Kept(each.component, self.place()) for each in removed[:1]]
+        spared = [Kept(each.component, self.place()) for each in removed[:2]]
+        spared = spared[: self.random.randint(0, 2)]
+        return RunWithout(tuple(removed), tuple(spared), self.reference(), per_template=True)
+
 
 KINDS: tuple[tuple[Callable[[Sampler], Intervention], int], ...] = (
     (Sampler.edge, 8),
@@ -152,6 +161,7 @@ KINDS: tuple[tuple[Callable[[Sampler], Intervention], int], ...] = (
     (Sampler.activation, 6),
     (Sampler.ablation, 3),
     (Sampler.alone, 3),
+    (Sampler.without, 3),
 )
 """Ways of drawing, and how many of each stand in a round."""
 

@@ -54,6 +54,7 @@ from circuitlang.plan import (
     PatchPath,
     Plan,
     RunCircuitAlone,
+    RunWithout,
     compile_plan,
     experiment_id,
 )
@@ -172,6 +173,13 @@ EXPERIMENTS = {
     "ablated at END": AblateNodes((Head(3, 0),), (AT_END,), Ablation.RESAMPLE, True),
     "circuit": RunCircuitAlone((Kept(Head(1, 0), (P1,)),), True, Ablation.MEAN, True),
     "circuit of MLPs": RunCircuitAlone((Kept(MLP(0), ()),), False, Ablation.ZERO, True),
+    "removed": RunWithout(
+        (Kept(Head(1, 0), (P2,)), Kept(Head(1, 0), (P1,)), Kept(Head(2, 1), (AT_END,))),
+        (Kept(Head(1, 0), (P2,)),),
+        Ablation.MEAN,
+        True,
+    ),
+    "removed MLPs": RunWithout((Kept(MLP(1), ()), Kept(Head(1, 2), ())), (), Ablation.ZERO, True),
     "path": PatchPath(
         (Head(0, 1),),
         (Hop(slots("1.2.V"), (P1,)), Hop(slots("2.1.Q", "2.3.Q"), (AT_END,)), Hop(INTO_LOGITS, ())),

@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from circuitlang.circuit import MLP, Ablation, Direction, Head, Logits, Receiver, Slot, can_feed
-from circuitlang.plan import AblateNodes, Hop, Kept, PatchEdge, PatchPath, RunCircuitAlone
+from circuitlang.plan import (
+    AblateNodes,
+    Hop,
+    Kept,
+    PatchEdge,
+    PatchPath,
+    RunCircuitAlone,
+    RunWithout,
+)
 from tests.engine_models import P0, P1, P2, Bench, bench, gpt2, llama
 from tests.oracle import path_patching as oracle
 
@@ -277,6 +285,42 @@ def test_circuit_alone(world, tolerance, reference, keep_mlps):
             world.batch.corrupt, groups,
         )[:, -1]  # fmt: skip
     assert gap(world.engine.logits(run, world.worlds), theirs) < tolerance
+
+
+@pytest.mark.parametrize("reference", list(Ablation))
+def test_removed_components_have_positions_of_their_own(world, tolerance, reference):
+    removed = [Kept(Head(0, 1), ()), Kept(Head(1, 2), (P0,)), Kept(Head(1, 2), (P2,))]
+    removed.append(Kept(MLP(1), (P1,)))
+    spared = (Kept(Head(0, 1), (P1,)), Kept(Head(2, 2), ()), Kept(Head(1, 2), (P0,)))
+    run = RunWithout(tuple(removed), spared, reference, per_template=True)
+    sites = {
+        node(Head(0, 1)): ~world.mask(P1),
+        node(Head(1, 2)): world.mask(P2),
+        node(MLP(1)): world.mask(P1),
+    }
+    groups = torch.tensor(world.batch.templates)
+    with torch.no_grad():
+        theirs = oracle.ablate(
+            oracle.read(world.plain), world.batch.clean, sites, str(reference),
+            world.batch.corrupt, groups,
+        )[:, -1]  # fmt: skip
+    assert gap(world.engine.logits(run, world.worlds), theirs) < tolerance
+    assert gap(theirs, world.worlds.clean.logits) > VISIBLE
+
+
+def test_removing_all_but_the_circuit_is_the_circuit_alone(world, tolerance):
+    kept = (Kept(Head(0, 1), (P0,)), Kept(Head(2, 0), ()), Kept(MLP(1), (P1,)))
+    every = tuple(Kept(component, ()) for component in components(world))
+    for reference in Ablation:
+        without = RunWithout(every, kept, reference, per_template=True)
+        alone = RunCircuitAlone(kept, False, reference, per_template=True)
+        ours, theirs = (world.engine.logits(run, world.worlds) for run in (without, alone))
+        assert gap(ours, theirs) < tolerance
+
+
+def test_removing_nothing_is_refused():
+    with pytest.raises(ValueError, match="nothing is removed"):
+        RunWithout((), (), Ablation.ZERO, per_template=True)
 
 
 def test_grouped_query_slots_belong_to_the_group():

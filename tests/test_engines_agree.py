@@ -34,7 +34,7 @@ from tests.sample_interventions import sample
 FastEngine = pytest.importorskip("circuitlang.engine.fast").FastEngine
 
 ROUNDS = 3
-"""Of 30 interventions; a round takes the reference engine about a third of a second."""
+"""Of 33 interventions; a round takes the reference engine about a third of a second."""
 
 SEEDS = (1, 2)
 VISIBLE = 1e-4
@@ -106,7 +106,7 @@ def test_answers_agree_all_at_once(make, seed):
     moved: dict[type, list[bool]] = {}
     for run, effect in zip(interventions, pair.effects(interventions, theirs), strict=True):
         moved.setdefault(type(run), []).append(effect > VISIBLE)
-    assert len(moved) == 5
+    assert len(moved) == 6
     assert all(sum(seen) > len(seen) / 10 for seen in moved.values()), moved
 
 

@@ -39,8 +39,10 @@ def test_lark_alone_parses_every_file(path: Path) -> None:
 def test_the_words_of_the_language() -> None:
     assert keywords() == {
         *SECTIONS, "builtin", "gguf", "clean", "corrupt", "from", "sample", "seed", "at", "no",
-        "each", "in", "within", "by", "faithfulness", "ablate", "ablation", "per", "significance",
-        "correction", "direction", "resamples", "minimum", "effect", "random", "looks", "pairs",
+        "each", "in", "within", "by", "faithfulness", "ablate", "completeness", "minimality",
+        "equivalent", "independent", "minimal", "sufficient", "ablation", "per", "significance",
+        "correction", "direction", "resamples", "minimum", "effect", "random", "circuits",
+        "subsets", "looks", "pairs",
     }  # fmt: skip
 
 

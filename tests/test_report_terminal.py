@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from circuitlang.evidence import SelfCheck
-from circuitlang.report import Interval, RandomEdges, Report, Verdict, render_terminal
+from circuitlang.report import Interval, Part, RandomEdges, Report, Verdict, render_terminal
 from circuitlang.report.numbers import (
     bound_limits,
     format_effect,
@@ -195,8 +195,29 @@ def test_a_failed_self_check_stands_out():
 def test_every_setting_is_printed():
     text = render_terminal(sample_report(), color=False)
     section = text[text.index("Settings") :]
-    for name in type(sample_report().settings).model_fields:
-        assert f"\n  {name.replace('_', ' ')} " in section
+    values = sample_report().settings
+    for name in type(values).model_fields:
+        # What only tests of the circuit need stands where there are some.
+        needed = name not in ("random_circuits", "random_subsets") or getattr(values, name) > 0
+        assert (f"\n  {name.replace('_', ' ')} " in section) == needed
+    values = values.model_copy(update={"random_circuits": 100, "random_subsets": 10})
+    text = render_terminal(sample_report().model_copy(update={"settings": values}), color=False)
+    assert "\n  random circuits " in text
+    assert "\n  random subsets " in text
+
+
+def test_parts_of_a_circuit_level_test_have_units_of_their_own():
+    interval = Interval(low=0.9, high=1.0, level=0.95)
+    parts = tuple(
+        Part(name=name, value=value, unit=unit, interval=interval, p_pass=0.01, p_fail=0.99)
+        for name, value, unit in (("L2.H0", 0.97, "share"), ("rest", 0.123, "dCor"))
+    )
+    estimate = sample_report().claims[0].estimate.model_copy(update={"unit": "share"})
+    report = first_claim(sample_report(), kind="minimal", parts=parts, estimate=estimate)
+    text = render_terminal(report, color=False, verbose=True)
+    assert "97.0% [90.0%, 100.0%], p pass 0.01, fail 0.99: L2.H0" in text
+    assert "0.12 dCor [0.90, 1.00], p pass 0.01, fail 0.99: rest" in text
+    assert "L2.H0" not in render_terminal(report, color=False)
 
 
 def test_effects_in_logits_have_their_unit_and_no_line_on_the_scale():

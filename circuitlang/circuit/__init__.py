@@ -4,6 +4,8 @@ from circuitlang.circuit.bound import Bound, Unit
 from circuitlang.circuit.circuit import Circuit, ModelReference
 from circuitlang.circuit.claim import (
     AblationClaim,
+    CircuitTest,
+    CircuitTestClaim,
     Claim,
     EdgeClaim,
     FaithfulnessClaim,
@@ -34,6 +36,8 @@ __all__ = [
     "AblationClaim",
     "Bound",
     "Circuit",
+    "CircuitTest",
+    "CircuitTestClaim",
     "Claim",
     "Component",
     "Correction",

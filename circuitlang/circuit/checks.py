@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim
+from circuitlang.circuit.claim import AblationClaim, CircuitTestClaim, Claim, EdgeClaim
 from circuitlang.source import Diagnostic, Span
 
 Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
@@ -29,6 +29,8 @@ def _experiment_of(claim: Claim) -> object:
         return senders, receivers, positions, claim.through_mlps, claim.direction
     if isinstance(claim, AblationClaim):
         return frozenset(claim.components), frozenset(claim.positions), claim.reference
+    if isinstance(claim, CircuitTestClaim):
+        return claim.test, claim.reference
     return "faithfulness", claim.reference
 
 

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, FaithfulnessClaim, Role
+from circuitlang.circuit.claim import (
+    AblationClaim,
+    CircuitTestClaim,
+    Claim,
+    EdgeClaim,
+    FaithfulnessClaim,
+    Role,
+)
 from circuitlang.circuit.component import MLP
 from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.prompts import Prompts
@@ -42,7 +49,7 @@ class Circuit:
     metric: Metric
     roles: tuple[Role, ...]
     edges: tuple[EdgeClaim, ...]
-    claims: tuple[AblationClaim | FaithfulnessClaim, ...]
+    claims: tuple[AblationClaim | FaithfulnessClaim | CircuitTestClaim, ...]
     settings: TestSettings
     shape: ModelShape | None = None
 

@@ -1,6 +1,7 @@
 """What a file asserts: edges, and claims about nodes and the whole circuit."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from circuitlang.circuit.bound import Bound
 from circuitlang.circuit.component import Component, Receiver
@@ -65,4 +66,30 @@ class FaithfulnessClaim:
     span: Span = field(default=Span(0, 0), compare=False)
 
 
-Claim = EdgeClaim | AblationClaim | FaithfulnessClaim
+class CircuitTest(StrEnum):
+    """What else is claimed of a whole circuit.
+
+    COMPLETENESS and MINIMALITY: Wang et al. 2022, section 4. The others: Shi et al. 2024, with the
+    nulls turned round, so that a pass is shown and never the lack of a rejection.
+    """
+
+    COMPLETENESS = "completeness"
+    MINIMALITY = "minimality"
+    EQUIVALENT = "equivalent"
+    INDEPENDENT = "independent"
+    MINIMAL = "minimal"
+    SUFFICIENT = "sufficient"
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitTestClaim:
+    """A test of the whole circuit holds within a bound; docs/language.md defines each."""
+
+    test: CircuitTest
+    reference: Ablation
+    bound: Bound
+    text: str
+    span: Span = field(default=Span(0, 0), compare=False)
+
+
+Claim = EdgeClaim | AblationClaim | FaithfulnessClaim | CircuitTestClaim

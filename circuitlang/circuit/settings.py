@@ -80,6 +80,12 @@ class TestSettings:
     minimum_effect: float = 0.01
     random_edges: int = 100
     """Matched random edges that each edge is set against, at most; 0 for none."""
+    random_circuits: int = 100
+    """Random circuits, or random heads in a circuit, that `sufficient` and `minimal` are set
+    against, at most."""
+    random_subsets: int = 10
+    """Random sets of components that `completeness` and `minimality` knock out, besides the nodes'
+    own, at most."""
     looks: int = 1
     """Stages after which a run may stop, all claims decided; each spends a part of the level."""
     pairs: PairRules = PairRules()

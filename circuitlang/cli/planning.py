@@ -10,10 +10,13 @@ from circuitlang.cli.session import Session, has_errors, print_out, show_diagnos
 from circuitlang.plan import (
     AblateNodes,
     Intervention,
+    Need,
     PatchActivation,
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
+    Use,
     check_design,
     compile_plan,
 )
@@ -46,10 +49,15 @@ def show_plan(
     lines += power_lines(circuit)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
-        for use, name in need.experiments:
-            experiment = experiments[name]
-            what = f"{use}: {_in_words(experiment.intervention)}"
-            lines.append(f"  {name}  {what} ({_passes(experiment.forward_passes)})")
+        for use, names in _by_use(need).items():
+            cost = _passes(sum(experiments[name].forward_passes for name in names))
+            if len(names) > 1:
+                lines.append(f"  {len(names):,} experiments  {use} ({cost})")
+                continue
+            what = f"{use}: {_in_words(experiments[names[0]].intervention)}"
+            lines.append(f"  {names[0]}  {what} ({cost})")
+        if need.drawn_later:
+            lines.append("  more are drawn once the model is loaded and its size known")
         if need.random_edges:
             passes = sum(experiments[name].forward_passes for name in need.random_edges)
             edges = f"{len(need.random_edges):,} random edge{'s' * (len(need.random_edges) != 1)}"
@@ -58,6 +66,13 @@ def show_plan(
             lines.append(f"  no random edges: {need.no_random_edges}")
     print_out("\n".join(lines) + "\n")
     return ExitCode.USAGE if has_errors(problems) else ExitCode.PASSED
+
+
+def _by_use(need: Need) -> dict[Use, list[str]]:
+    found: dict[Use, list[str]] = {}
+    for use, name in need.experiments:
+        found.setdefault(use, []).append(name)
+    return found
 
 
 def _passes(number: int) -> str:
@@ -88,3 +103,5 @@ def _in_words(intervention: Intervention) -> str:
             mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
             kept = len(intervention.kept)
             return f"{kept} components kept, {mlps}, {intervention.reference} ablation"
+        case RunWithout():
+            return f"{intervention.reference} ablation of {len(intervention.removed)}"

@@ -22,12 +22,11 @@ from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck, SkippedPair
 from circuitlang.plan import (
-    AblateNodes,
+    Ablating,
     Experiment,
     PatchActivation,
     PatchEdge,
     Plan,
-    RunCircuitAlone,
 )
 from circuitlang.plan.cost import CHECKED_PROMPTS, WORLDS_MEMORY, EngineCost, check_sample
 
@@ -128,8 +127,7 @@ def means_per_template(plan: Plan) -> bool | None:
     found = {
         e.intervention.per_template
         for e in plan.experiments
-        if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
-        and e.intervention.reference is Ablation.MEAN
+        if isinstance(e.intervention, Ablating) and e.intervention.reference is Ablation.MEAN
     }
     return found.pop() if found else None
 

@@ -24,10 +24,12 @@ from circuitlang.plan import (
     AblateNodes,
     Activation,
     Intervention,
+    Kept,
     PatchActivation,
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 
 _KIND_OF_ACTIVATION = {activation: Kind[activation.name] for activation in Activation}
@@ -78,6 +80,8 @@ class ReferenceEngine:
                 return self._ablate(intervention, worlds)
             case RunCircuitAlone():
                 return self._circuit_alone(intervention, worlds)
+            case RunWithout():
+                return self._without(intervention, worlds)
             case PatchPath():
                 base, source = _base_and_source(intervention.direction, worlds)
                 return path_logits(self.model, intervention, base, source, worlds.batch)
@@ -185,10 +189,15 @@ class ReferenceEngine:
         components: tuple[Component, ...] = (*heads, *mlps)
         writes = []
         for component in components:
-            mask = torch.ones_like(worlds.clean.tokens, dtype=torch.bool)
-            for kept in run.kept:
-                if kept.component == component:
-                    mask &= ~worlds.batch.mask(kept.positions)
+            mask = ~_places(component, run.kept, worlds)
+            value = self._replacement(component, run.reference, worlds)
+            writes.append(_rewrite(component, value, mask))
+        return self.model.run(worlds.clean.tokens, (), writes).logits
+
+    def _without(self, run: RunWithout, worlds: Worlds) -> Tensor:
+        writes = []
+        for component in dict.fromkeys(each.component for each in run.removed):
+            mask = _places(component, run.removed, worlds) & ~_places(component, run.spared, worlds)
             value = self._replacement(component, run.reference, worlds)
             writes.append(_rewrite(component, value, mask))
         return self.model.run(worlds.clean.tokens, (), writes).logits
@@ -206,6 +215,15 @@ class ReferenceEngine:
                 if self.means is None:
                     raise ValueError("a mean ablation needs the means of the corrupt prompts")
                 return self.means.rows(site, worlds.batch)
+
+
+def _places(component: Component, listed: Sequence[Kept], worlds: Worlds) -> Tensor:
+    """Boolean ``[prompt, pos]``: where a list names a component."""
+    mask = torch.zeros_like(worlds.clean.tokens, dtype=torch.bool)
+    for each in listed:
+        if each.component == component:
+            mask |= worlds.batch.mask(each.positions)
+    return mask
 
 
 def _rewrite(component: Component, values: Tensor, mask: Tensor) -> Write:

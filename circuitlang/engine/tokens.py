@@ -10,7 +10,6 @@ from circuitlang.circuit import (
     AblationClaim,
     Circuit,
     EdgeClaim,
-    FaithfulnessClaim,
     PairRule,
     Position,
     PromptPair,
@@ -139,11 +138,7 @@ def named_positions(circuit: Circuit) -> tuple[Position, ...]:
 
 
 def _uses_means(circuit: Circuit) -> bool:
-    return any(
-        claim.reference is Ablation.MEAN
-        for claim in circuit.claims
-        if isinstance(claim, AblationClaim | FaithfulnessClaim)
-    )
+    return any(claim.reference is Ablation.MEAN for claim in circuit.claims)
 
 
 class _Alignment:

@@ -5,17 +5,17 @@ from dataclasses import replace
 from circuitlang.circuit import (
     AblationClaim,
     Circuit,
+    CircuitTestClaim,
     Claim,
     EdgeClaim,
     FaithfulnessClaim,
     Head,
 )
+from circuitlang.plan.circuit_tests import Experiments, circuit_test_experiments, draws_later
 from circuitlang.plan.intervention import (
     AblateNodes,
     Intervention,
-    Kept,
     PatchEdge,
-    RunCircuitAlone,
     experiment_id,
 )
 from circuitlang.plan.null import Draw, draw_random_edges, heads_of
@@ -36,7 +36,11 @@ def compile_plan(circuit: Circuit) -> Plan:
         return name
 
     needs = [
-        Need(index, tuple((use, add(made)) for use, made in _interventions(claim, circuit)))
+        Need(
+            index,
+            tuple(dict.fromkeys((use, add(made)) for use, made in _interventions(claim, circuit))),
+            drawn_later=isinstance(claim, CircuitTestClaim) and draws_later(claim, circuit),
+        )
         for index, claim in enumerate(circuit.all_claims)
     ]
     circuit_heads = heads_of(circuit)
@@ -66,7 +70,10 @@ def _interventions(claim: Claim, circuit: Circuit) -> tuple[tuple[Use, Intervent
         case AblationClaim():
             return ((Use.EFFECT, _ablate(claim, circuit)),)
         case FaithfulnessClaim():
-            return _circuit_alone(claim, circuit)
+            tests = Experiments(claim, circuit)
+            return ((Use.CIRCUIT, tests.circuit_alone()), (Use.EMPTY, tests.empty()))
+        case CircuitTestClaim():
+            return tuple(circuit_test_experiments(claim, circuit))
 
 
 def _patch(claim: EdgeClaim) -> PatchEdge:
@@ -83,21 +90,3 @@ def _ablate(claim: AblationClaim, circuit: Circuit) -> AblateNodes:
     components = tuple(sorted(claim.components, key=str))
     positions = tuple(sorted(claim.positions))
     return AblateNodes(components, positions, claim.reference, circuit.settings.per_template)
-
-
-def _circuit_alone(
-    claim: FaithfulnessClaim, circuit: Circuit
-) -> tuple[tuple[Use, Intervention], ...]:
-    listed = (
-        Kept(component, tuple(sorted(role.positions)))
-        for role in circuit.roles
-        for component in role.components
-    )
-    # Sorted, so that the order in which a file lists its heads does not change the experiment.
-    kept = tuple(sorted(listed, key=lambda k: (str(k.component), k.positions)))
-    keep_mlps = not circuit.names_mlps
-    per_template = circuit.settings.per_template
-    return (
-        (Use.CIRCUIT, RunCircuitAlone(kept, keep_mlps, claim.reference, per_template)),
-        (Use.EMPTY, RunCircuitAlone((), keep_mlps, claim.reference, per_template)),
-    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from circuitlang.circuit import Circuit, Correction
+from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Span
 
@@ -50,6 +51,9 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
+    if fewest >= MIN_PER_TEMPLATE:
+        smallest = smallest_p(count, templates, settings.resamples)
+        found += circuit_test_problems(circuit, level, smallest)
     if not found:
         found += _idle_look(circuit, claims if settings.correction is Correction.HOLM else 1)
     return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)

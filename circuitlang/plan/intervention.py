@@ -119,7 +119,28 @@ class RunCircuitAlone:
     per_template: bool
 
 
-Intervention = PatchEdge | PatchPath | PatchActivation | AblateNodes | RunCircuitAlone
+@dataclass(frozen=True, slots=True)
+class RunWithout:
+    """The clean world with components ablated, each at positions of its own.
+
+    ``spared`` wins: what it lists is left alone. So it is the mirror image of `RunCircuitAlone`,
+    which ablates everything but what it keeps.
+    """
+
+    removed: tuple[Kept, ...]
+    spared: tuple[Kept, ...]
+    reference: Ablation
+    per_template: bool
+
+    def __post_init__(self) -> None:
+        if not self.removed:
+            raise ValueError("nothing is removed: that is the clean run")
+
+
+Ablating = AblateNodes | RunCircuitAlone | RunWithout
+"""What replaces outputs by an ablation."""
+
+Intervention = PatchEdge | PatchPath | PatchActivation | Ablating
 
 
 def experiment_id(intervention: Intervention) -> str:

@@ -14,6 +14,7 @@ from circuitlang.plan.intervention import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 
 
@@ -23,6 +24,11 @@ class Use(StrEnum):
     EFFECT = "effect"
     CIRCUIT = "circuit"
     EMPTY = "empty circuit"
+    COMPLEMENT = "model without the circuit"
+    CIRCUIT_WITHOUT = "circuit without a part"
+    MODEL_WITHOUT = "model without a part"
+    INFLATED = "circuit and one more component"
+    RANDOM = "random circuit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Experiment:
                 return 3
             case PatchActivation():
                 return 2
-            case AblateNodes() | RunCircuitAlone():
+            case AblateNodes() | RunCircuitAlone() | RunWithout():
                 return 1
 
 
@@ -68,13 +74,15 @@ class Need:
     """Experiments of one claim, by what they are used for.
 
     ``random_edges`` are the experiments that an edge's effect is set against, and
-    ``no_random_edges`` says why an edge that should have some has none.
+    ``no_random_edges`` says why an edge that should have some has none. ``drawn_later``: more
+    experiments are drawn once the model's size is known.
     """
 
     claim: int
     experiments: tuple[tuple[Use, str], ...]
     random_edges: tuple[str, ...] = ()
     no_random_edges: str = ""
+    drawn_later: bool = False
 
     def of(self, use: Use) -> str:
         """Id of the experiment for a use.

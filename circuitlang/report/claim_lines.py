@@ -6,6 +6,7 @@ from circuitlang.report.pair_lines import judged_of_drawn
 from circuitlang.report.report import (
     ClaimReport,
     Estimate,
+    Part,
     RandomEdges,
     Report,
     Stratum,
@@ -157,8 +158,17 @@ def _details(claim: ClaimReport, report: Report) -> list[tuple[str, str]]:
         rows.append(("p-values", pair + level))
     if claim.random_edges is not None and effect is not None:
         rows.append(("rank", _rank(claim.random_edges, effect, report)))
+    for number, part in enumerate(claim.parts):
+        rows.append(("" if number else "parts", _part(part)))
     rows.append(("experiments", ", ".join(claim.experiments)))
     return rows
+
+
+def _part(part: Part) -> str:
+    value = format_effect(part.value, part.unit)
+    interval = format_interval(part.interval.low, part.interval.high, part.unit)
+    pair = f"p pass {format_p(part.p_pass)}, fail {format_p(part.p_fail)}"
+    return f"{value} {interval}, {pair}: {part.name}"
 
 
 def _rank(found: RandomEdges, estimate: Estimate, report: Report) -> str:

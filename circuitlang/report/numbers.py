@@ -11,7 +11,14 @@ _BOUND = re.compile(
 
 
 def format_effect(value: float, unit: str) -> str:
-    """`+23.4%` for a fraction, `+0.51 logits` in the metric's unit; always with a sign."""
+    """`+23.4%` for a fraction, `+0.51 logits` in the metric's unit, both always with a sign.
+
+    What cannot be negative has none: `97.0%` for a share, `0.12 dCor` for a distance correlation.
+    """
+    if unit == "share":
+        return f"{100 * value:.1f}%"
+    if unit == "dCor":
+        return f"{value:.2f} dCor"
     if unit == "fraction":
         return f"{_no_negative_zero(100 * value, 1):+.1f}%"
     return f"{_no_negative_zero(value, 2):+.2f} {unit}"
@@ -19,7 +26,9 @@ def format_effect(value: float, unit: str) -> str:
 
 def format_interval(low: float, high: float, unit: str) -> str:
     """`[+18.2%, +28.6%]`, or `[+0.31, +0.71]` where the unit stands with the effect."""
-    if unit == "fraction":
+    if unit == "dCor":
+        return f"[{low:.2f}, {high:.2f}]"
+    if unit in ("fraction", "share"):
         return f"[{format_effect(low, unit)}, {format_effect(high, unit)}]"
     return f"[{_no_negative_zero(low, 2):+.2f}, {_no_negative_zero(high, 2):+.2f}]"
 

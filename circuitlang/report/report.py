@@ -44,6 +44,10 @@ class Stratum(Frozen):
     value: float
 
 
+EstimateUnit = Literal["fraction", "logits", "share", "dCor"]
+"""Share: of prompts, components or circuits; dCor: a distance correlation, between 0 and 1."""
+
+
 class Estimate(Frozen):
     """An effect with its uncertainty.
 
@@ -54,12 +58,27 @@ class Estimate(Frozen):
     """
 
     value: float
-    unit: Literal["fraction", "logits"]
+    unit: EstimateUnit
     interval: Interval
     prompts: int
     change: float
     strata: tuple[Stratum, ...]
     method: Literal["BCa", "percentile"] = "percentile"
+
+
+class Part(Frozen):
+    """One of the parts that a circuit-level test is made of.
+
+    A component, a set of components that was knocked out, or one of two conditions. ``p_pass`` and
+    ``p_fail`` are of this part alone, ``unit`` is that of an estimate.
+    """
+
+    name: str
+    value: float
+    unit: EstimateUnit
+    interval: Interval
+    p_pass: float
+    p_fail: float
 
 
 class RandomEdges(Frozen):
@@ -87,16 +106,30 @@ class RandomEdges(Frozen):
 class ClaimReport(Frozen):
     """One claim with its verdict.
 
-    ``kind`` is edge, absence, ablate or faithfulness. ``bound`` is shown as it was judged.
+    ``kind`` is edge, absence, ablate, faithfulness or a circuit-level test. ``bound`` is shown as
+    it was judged.
     ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, each the
     larger of a bootstrap's and a sign-flip test's, and ``level`` the corrected level they were held
     against. ``senders`` and ``receivers`` are set for edges, so that a drawing can find its line.
     ``random_edges`` is None where there was nothing to compare: for other claims, without an
     estimate, and under `random edges 0`.
+    ``parts`` are those of a circuit-level test, the one that speaks most against the claim first;
+    the estimate is that one's.
     """
 
     text: str
-    kind: Literal["edge", "absence", "ablate", "faithfulness"]
+    kind: Literal[
+        "edge",
+        "absence",
+        "ablate",
+        "faithfulness",
+        "completeness",
+        "minimality",
+        "equivalent",
+        "independent",
+        "minimal",
+        "sufficient",
+    ]
     place: Place
     bound: str
     verdict: Verdict
@@ -111,6 +144,7 @@ class ClaimReport(Frozen):
     definition: str = ""
     also: str = ""
     random_edges: RandomEdges | None = None
+    parts: tuple[Part, ...] = ()
 
 
 class Baseline(Frozen):
@@ -194,6 +228,8 @@ class Settings(Frozen):
     minimum_effect: float
     random_edges: int = 0
     pairs: str = ""
+    random_circuits: int = 0
+    random_subsets: int = 0
     interval_method: str
 
 

@@ -128,6 +128,8 @@ def _settings(report: Report, page: Page) -> None:
 
 def _setting(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
+    if name in ("random_circuits", "random_subsets") and not value:
+        return ""  # nothing asked for any
     if name == "family":
         return _count(value, "claim")
     if isinstance(value, float):

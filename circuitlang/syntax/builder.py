@@ -132,6 +132,27 @@ class TreeBuilder(Transformer[Token, tree.Document]):
         subject = _of(tree.Endpoint, children)[0]
         return tree.ClaimLine(_span(meta), "ablate", subject, _clauses(children))
 
+    def _whole(self, kind: str, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return tree.ClaimLine(_span(meta), kind, None, _clauses(children))
+
+    def completeness(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("completeness", meta, children)
+
+    def minimality(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("minimality", meta, children)
+
+    def equivalent(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("equivalent", meta, children)
+
+    def independent(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("independent", meta, children)
+
+    def minimal(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("minimal", meta, children)
+
+    def sufficient(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        return self._whole("sufficient", meta, children)
+
     def _bound(self, kind: str, meta: Meta, children: list[Any]) -> tree.BoundClause:
         return tree.BoundClause(_span(meta), kind, tuple(children))
 
@@ -185,6 +206,12 @@ class TreeBuilder(Transformer[Token, tree.Document]):
 
     def random_edges(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
         return self._setting("random edges", meta, children)
+
+    def random_circuits(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("random circuits", meta, children)
+
+    def random_subsets(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("random subsets", meta, children)
 
     def looks(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
         return self._setting("looks", meta, children)

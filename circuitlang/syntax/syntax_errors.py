@@ -10,8 +10,7 @@ from circuitlang.source import closest
 from circuitlang.syntax.grammar import SECTIONS, keyword_of, keywords, terminal_in_words
 
 _FUTURE_CLAIMS = """
-    completeness minimality patch attention copying direct_effect induction previous_token
-    duplicate_token steer equivalent independent minimal sufficient sweep
+    patch attention copying direct_effect induction previous_token duplicate_token steer sweep
 """
 _LOOKALIKES = {
     "\u2192": "->",
@@ -95,7 +94,7 @@ def _hint(token: Token, allowed: list[str], block: str) -> str:
     known = [word for name in allowed if (word := keyword_of(name))]
     signs = [terminal_in_words(name).strip("`") for name in allowed]
     if text in _FUTURE_CLAIMS.split() and block == "claims":
-        return f"this version does not test `{text}` yet; it tests {' and '.join(known)}"
+        return f"this version does not test `{text}` yet; it tests {', '.join(known)}"
     meant = _LOOKALIKES.get(text)
     if meant and (meant in signs or (meant == '"' and "STRING" in allowed)):
         return f"did you mean `{meant}`?"

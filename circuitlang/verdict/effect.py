@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitlang.circuit import AblationClaim, Claim, Direction, EdgeClaim, Unit
+from circuitlang.circuit import (
+    AblationClaim,
+    CircuitTestClaim,
+    Claim,
+    Direction,
+    EdgeClaim,
+    Unit,
+)
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Need, Use
 from circuitlang.statistics.bootstrap import Array
@@ -72,19 +79,21 @@ def effect_of(claim: Claim, need: Need, evidence: Evidence) -> Effect:
     Raises:
         NotMeasuredError: an experiment failed, was not run, or gave a value that is not finite.
     """
-    clean = _finite(evidence.clean, "clean run", evidence)
-    corrupt = _finite(evidence.corrupt, "corrupt run", evidence)
+    clean = finite(evidence.clean, "clean run", evidence)
+    corrupt = finite(evidence.corrupt, "corrupt run", evidence)
     gap = clean - corrupt if claim.bound.unit is Unit.FRACTION else None
     over = " / mean(clean - corrupt)" if gap is not None else ""
     if isinstance(claim, EdgeClaim):
-        patched = _measured(evidence, need.of(Use.EFFECT))
+        patched = measured(evidence, need.of(Use.EFFECT))
         if claim.direction is Direction.NOISING:
             return Effect(clean - patched, gap, f"mean(clean - patched){over}")
         return Effect(patched - corrupt, gap, f"mean(patched - corrupt){over}")
     if isinstance(claim, AblationClaim):
-        ablated = _measured(evidence, need.of(Use.EFFECT))
+        ablated = measured(evidence, need.of(Use.EFFECT))
         return Effect(clean - ablated, gap, f"mean(clean - ablated){over}")
-    alone, empty = (_measured(evidence, need.of(use)) for use in (Use.CIRCUIT, Use.EMPTY))
+    if isinstance(claim, CircuitTestClaim):
+        raise TypeError("a circuit-level test is no single effect")
+    alone, empty = (measured(evidence, need.of(use)) for use in (Use.CIRCUIT, Use.EMPTY))
     shown = f"F(C) / F(M) = {float(alone.mean()):.4g} / {float(clean.mean()):.4g}"
     if clean.mean():
         shown += f" = {100 * float(alone.mean() / clean.mean()):.1f}%"
@@ -92,19 +101,29 @@ def effect_of(claim: Claim, need: Need, evidence: Evidence) -> Effect:
     return Effect(alone - empty, clean - empty, "(F(C) - F(empty)) / (F(M) - F(empty))", also)
 
 
-def _measured(evidence: Evidence, experiment: str) -> Array:
+def measured(evidence: Evidence, experiment: str) -> Array:
+    """The metric in an experiment, ``[prompt]``.
+
+    Raises:
+        NotMeasuredError: it failed, was not run, or gave a value that is not finite.
+    """
     if experiment in evidence.errors:
         raise NotMeasuredError(evidence.errors[experiment])
     if experiment not in evidence.patched:
         raise NotMeasuredError("the run ended before this was measured")
-    return _finite(evidence.patched[experiment], "patched run", evidence)
+    return finite(evidence.patched[experiment], "patched run", evidence)
 
 
 _LARGEST = 1e100
 """Sums and ratios of larger numbers overflow; no metric of a working model comes near."""
 
 
-def _finite(values: Sequence[float | None], what: str, evidence: Evidence) -> Array:
+def finite(values: Sequence[float | None], what: str, evidence: Evidence) -> Array:
+    """One finite value a prompt, ``[prompt]``.
+
+    Raises:
+        NotMeasuredError: a value is missing, not finite or too large.
+    """
     prompts = len(evidence.prompts)
     if len(values) != prompts:
         raise NotMeasuredError(f"the {what} has {len(values)} values for {prompts} prompts")

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitlang import __version__
-from circuitlang.circuit import Ablation, Circuit, Correction
+from circuitlang.circuit import Ablation, Circuit, CircuitTestClaim, Claim, Correction
 from circuitlang.evidence import Evidence
-from circuitlang.plan import Plan
-from circuitlang.report import Baseline, Report, Settings
+from circuitlang.plan import Need, Plan
+from circuitlang.report import Baseline, ClaimReport, Report, Settings
 from circuitlang.source import SourceText
 from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.statistics.correction import Level, bh_levels, holm_levels, plain_levels
+from circuitlang.verdict.circuit_tests import CircuitTested, circuit_test, circuit_test_report
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
 from circuitlang.verdict.gate import gate
 from circuitlang.verdict.random_edges import among_random_edges
 from circuitlang.verdict.sampling import Tested, sample_effects
-from circuitlang.verdict.wording import claim_report, error_report
+from circuitlang.verdict.wording import claim_report, error_report, identity, strata_of
 
 INTERVAL_METHOD = (
     "paired bootstrap inside templates, BCa (percentile where it is not defined), widened by "
@@ -43,11 +44,7 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     results = _results(plan, evidence, templates, gated.unfit)
     levels = _levels(circuit, results)
     reports = tuple(
-        error_report(claim, need, result, source)
-        if isinstance(result, str)
-        else claim_report(claim, need, result, level, circuit, templates, source).model_copy(
-            update={"random_edges": among_random_edges(claim, need, result.effect, evidence)}
-        )
+        _report(claim, need, result, level, (circuit, evidence, templates, source))
         for claim, need, result, level in zip(
             circuit.all_claims, plan.needs, results, levels, strict=True
         )
@@ -69,9 +66,30 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     )
 
 
+def _report(
+    claim: Claim,
+    need: Need,
+    result: Tested | CircuitTested | str,
+    level: tuple[Level, Level],
+    known: tuple[Circuit, Evidence, tuple[int, ...], SourceText],
+) -> ClaimReport:
+    circuit, evidence, templates, source = known
+    if isinstance(result, str):
+        return error_report(claim, need, result, source)
+    if isinstance(result, CircuitTested):
+        if not isinstance(claim, CircuitTestClaim):
+            raise TypeError("only a circuit-level claim has a circuit-level test")
+        strata = strata_of(result.effect, claim, circuit, templates)[0] if result.effect else ()
+        known_as = identity(claim, need, source)
+        return circuit_test_report(known_as, claim, result, level, circuit, strata)
+    return claim_report(claim, need, result, level, circuit, templates, source).model_copy(
+        update={"random_edges": among_random_edges(claim, need, result.effect, evidence)}
+    )
+
+
 def _results(
     plan: Plan, evidence: Evidence, templates: tuple[int, ...], gated: str
-) -> tuple[Tested | str, ...]:
+) -> tuple[Tested | CircuitTested | str, ...]:
     """For every claim its tested effect, or why there is none."""
     circuit, settings = plan.circuit, plan.circuit.settings
     claims = circuit.all_claims
@@ -79,10 +97,14 @@ def _results(
     unfit = _unfit(evidence, draws, gated)
     if unfit:
         return (unfit,) * len(claims)
-    found: list[Effect | str] = []
+    found: list[Effect | CircuitTested | str] = []
     for claim, need in zip(claims, plan.needs, strict=True):
         try:
-            found.append(effect_of(claim, need, evidence))
+            found.append(
+                circuit_test(claim, plan, evidence, draws)
+                if isinstance(claim, CircuitTestClaim)
+                else effect_of(claim, need, evidence)
+            )
         except NotMeasuredError as error:
             found.append(str(error))
     effects = [
@@ -110,7 +132,9 @@ def _unfit(evidence: Evidence, draws: Resampler, gated: str) -> str:
     return ""
 
 
-def _levels(circuit: Circuit, results: Sequence[Tested | str]) -> tuple[tuple[Level, Level], ...]:
+def _levels(
+    circuit: Circuit, results: Sequence[Tested | CircuitTested | str]
+) -> tuple[tuple[Level, Level], ...]:
     """Corrected level and rejection of each claim's two null hypotheses.
 
     False PASSes and false FAILs are two families: each is kept at the declared level.
@@ -144,6 +168,10 @@ def _baseline(circuit: Circuit, evidence: Evidence, measured: Evidence) -> Basel
     )
 
 
+def _tests_circuit(circuit: Circuit) -> bool:
+    return any(isinstance(claim, CircuitTestClaim) for claim in circuit.claims)
+
+
 def _mean(values: Sequence[float]) -> float:
     """The mean, and 0 for no values or for a mean that is no number."""
     mean = float(np.mean(values)) if len(values) else 0.0
@@ -164,5 +192,7 @@ def _settings(circuit: Circuit) -> Settings:
         minimum_effect=settings.minimum_effect,
         random_edges=settings.random_edges,
         pairs=str(settings.pairs),
+        random_circuits=settings.random_circuits if _tests_circuit(circuit) else 0,
+        random_subsets=settings.random_subsets if _tests_circuit(circuit) else 0,
         interval_method=INTERVAL_METHOD,
     )

@@ -1,7 +1,7 @@
 """One claim's part of the report: its numbers, and in words why it was judged so."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from circuitlang.circuit import (
     AblationClaim,
     Bound,
     Circuit,
+    CircuitTestClaim,
     Claim,
     EdgeClaim,
     Unit,
@@ -35,7 +36,7 @@ from circuitlang.verdict.sampling import Tested
 def error_report(claim: Claim, need: Need, reason: str, source: SourceText) -> ClaimReport:
     """ERROR, and why."""
     return ClaimReport(
-        **_identity(claim, need, source),
+        **identity(claim, need, source),
         verdict=Verdict.ERROR,
         reason=reason,
         estimate=None,
@@ -69,7 +70,7 @@ def claim_report(
     level = failing.value if fails else passing.value
     error = level / sides(bound) if fails else level
     interval = _interval(tested, error)
-    strata, missing = _strata(effect, claim, circuit, templates)
+    strata, missing = strata_of(effect, claim, circuit, templates)
     estimate = Estimate(
         value=effect.value,
         unit="fraction" if bound.unit is Unit.FRACTION else "logits",
@@ -85,7 +86,7 @@ def claim_report(
         else _reason(verdict, tested, error, interval, bound)
     )
     return ClaimReport(
-        **_identity(claim, need, source),
+        **identity(claim, need, source),
         verdict=verdict,
         reason=reason,
         estimate=estimate,
@@ -142,7 +143,7 @@ def _flip_in_words(tested: Tested, bound: Bound, passes: bool) -> str:
     return f"sign flips give p = {p_value:.2g}, which is not enough: more prompts are needed"
 
 
-def _identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
+def identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
     """The fields of a report that say which claim it is about."""
     line, column = source.line_column(claim.span.start)
     edge = claim if isinstance(claim, EdgeClaim) else None
@@ -157,7 +158,9 @@ def _identity(claim: Claim, need: Need, source: SourceText) -> dict[str, Any]:
     }
 
 
-def _kind(claim: Claim) -> Literal["edge", "absence", "ablate", "faithfulness"]:
+def _kind(claim: Claim) -> str:
+    if isinstance(claim, CircuitTestClaim):
+        return str(claim.test)
     if isinstance(claim, EdgeClaim):
         return "absence" if claim.absent else "edge"
     return "ablate" if isinstance(claim, AblationClaim) else "faithfulness"
@@ -182,7 +185,7 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
     return f"{parts} outside the circuit or away from their positions replaced by {how}{kept}"
 
 
-def _strata(
+def strata_of(
     effect: Effect, claim: Claim, circuit: Circuit, templates: Sequence[int]
 ) -> tuple[tuple[Stratum, ...], str]:
     """Per template, the one that speaks most against the claim first; and which have no value."""

@@ -1,7 +1,13 @@
 """The `claims` block."""
 
 from circuitlang.circuit.bound import Unit
-from circuitlang.circuit.claim import AblationClaim, FaithfulnessClaim
+from circuitlang.circuit.claim import (
+    AblationClaim,
+    CircuitTest,
+    CircuitTestClaim,
+    FaithfulnessClaim,
+)
+from circuitlang.circuit.resolve.circuit_tests import needs_nodes, resolve_circuit_test
 from circuitlang.circuit.resolve.edges import resolve_end
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
@@ -11,7 +17,7 @@ from circuitlang.syntax import tree as syntax
 
 def resolve_claims(
     section: syntax.Section | None, scope: Scope
-) -> tuple[AblationClaim | FaithfulnessClaim, ...]:
+) -> tuple[AblationClaim | FaithfulnessClaim | CircuitTestClaim, ...]:
     """The claims in file order."""
     if not isinstance(section, syntax.ClaimsSection):
         return ()
@@ -53,16 +59,21 @@ def _faithfulness(line: syntax.ClaimLine, scope: Scope) -> FaithfulnessClaim | N
     if bound.unit is not Unit.FRACTION:
         scope.error("CL223", line.span, "faithfulness is a fraction", "write its bound in %")
         return None
-    if not scope.roles:
-        if not scope.lacks("nodes"):
-            message = "there are no nodes, so there is no circuit to be faithful"
-            scope.error("CL227", line.span, message, "add a `nodes` block")
+    if needs_nodes(line, "to be faithful", scope):
         return None
     reference = Ablation(by) if by else scope.settings.ablation
     return FaithfulnessClaim(reference, bound, _text(line, scope), line.span)
 
 
-RESOLVERS = {"ablate": _ablate, "faithfulness": _faithfulness}
+def _circuit_test(line: syntax.ClaimLine, scope: Scope) -> CircuitTestClaim | None:
+    return resolve_circuit_test(line, _text(line, scope), scope)
+
+
+RESOLVERS = {
+    "ablate": _ablate,
+    "faithfulness": _faithfulness,
+    **{test.value: _circuit_test for test in CircuitTest},
+}
 
 
 def _text(line: syntax.ClaimLine, scope: Scope) -> str:

@@ -18,3 +18,9 @@ MAX_LOOKS = 20
 """Looks at growing data; as many as there may be positions."""
 MAX_RANDOM_ENDS = 1_000_000
 """Senders and receivers of random edges, over all edges: what takes a minute to draw and hold."""
+MAX_RANDOM_CIRCUITS = 10_000
+"""Random circuits that a circuit is set against."""
+MAX_RANDOM_SUBSETS = 500
+"""Random sets of components that are knocked out."""
+MAX_TEST_PARTS = 2_000_000
+"""Components kept or knocked out in the experiments of one circuit-level test, over all of them."""

@@ -2,7 +2,12 @@
 
 from dataclasses import fields, replace
 
-from circuitlang.circuit.resolve.limits import MAX_LOOKS, MAX_RANDOM_EDGES
+from circuitlang.circuit.resolve.limits import (
+    MAX_LOOKS,
+    MAX_RANDOM_CIRCUITS,
+    MAX_RANDOM_EDGES,
+    MAX_RANDOM_SUBSETS,
+)
 from circuitlang.circuit.resolve.quantities import choice, level, whole_number
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import (
@@ -54,6 +59,14 @@ def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> Te
         case "random edges":
             count = whole_number(line.quantities[0], 0, MAX_RANDOM_EDGES, "`random edges`", scope)
             return settings if count is None else replace(settings, random_edges=count)
+        case "random circuits":
+            most = MAX_RANDOM_CIRCUITS
+            count = whole_number(line.quantities[0], 1, most, "`random circuits`", scope)
+            return replace(settings, random_circuits=count or settings.random_circuits)
+        case "random subsets":
+            most = MAX_RANDOM_SUBSETS
+            count = whole_number(line.quantities[0], 0, most, "`random subsets`", scope)
+            return settings if count is None else replace(settings, random_subsets=count)
         case "looks":
             count = whole_number(line.quantities[0], 1, MAX_LOOKS, "`looks`", scope)
             return replace(settings, looks=count or settings.looks)

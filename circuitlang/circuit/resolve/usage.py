@@ -21,7 +21,7 @@ def check_usage(document: syntax.Document, roles: tuple[Role, ...], scope: Scope
         hint = "add an `edges` or a `claims` block"
         scope.error("CL227", Span(0, 0), "the file claims nothing", hint)
         return
-    if any(claim.kind == "faithfulness" for claim in _claims(document)):
+    if any(claim.subject is None for claim in _claims(document)):
         return
     used = {word.text for word in _named(document)} | scope.meant
     components = {component for text in used if (component := parse_component(text))}

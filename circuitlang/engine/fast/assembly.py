@@ -6,7 +6,12 @@ from circuitlang.circuit import Receiver
 from circuitlang.engine.fast.changes import Received, Sent, received
 from circuitlang.engine.fast.edges import edge_job, wanted
 from circuitlang.engine.fast.jobs import Job
-from circuitlang.engine.fast.outputs import ablation_job, activation_job, circuit_alone_job
+from circuitlang.engine.fast.outputs import (
+    ablation_job,
+    activation_job,
+    circuit_alone_job,
+    without_job,
+)
 from circuitlang.engine.fast.paths import path_job
 from circuitlang.engine.fast.setting import Setting
 from circuitlang.plan import (
@@ -16,6 +21,7 @@ from circuitlang.plan import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 
 
@@ -46,3 +52,5 @@ def _job(setting: Setting, index: int, intervention: Intervention, values: Recei
             return ablation_job(setting, index, intervention)
         case RunCircuitAlone():
             return circuit_alone_job(setting, index, intervention)
+        case RunWithout():
+            return without_job(setting, index, intervention)

@@ -1,5 +1,7 @@
 """Replaced activations and outputs as jobs: activation patching, ablations, a circuit alone."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,14 @@ from circuitlang.engine.fast.jobs import Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, at
 from circuitlang.engine.world import output_site
-from circuitlang.plan import AblateNodes, Activation, PatchActivation, RunCircuitAlone
+from circuitlang.plan import (
+    AblateNodes,
+    Activation,
+    Kept,
+    PatchActivation,
+    RunCircuitAlone,
+    RunWithout,
+)
 
 
 def activation_job(setting: Setting, index: int, patch: PatchActivation) -> Job:
@@ -90,10 +99,7 @@ def circuit_alone_job(setting: Setting, index: int, run: RunCircuitAlone) -> Job
     """The clean world with everything outside the circuit ablated."""
     job = setting.nothing(index, setting.worlds.clean)
     job.start = 0
-    kept: dict[Component, Tensor] = {}
-    for each in run.kept:
-        mask = setting.worlds.batch.mask(each.positions)
-        kept[each.component] = kept.get(each.component, torch.zeros_like(mask)) | mask
+    kept = _places(setting, run.kept)
     everywhere = setting.worlds.batch.mask(())
     components: list[Component] = [
         Head(layer, head)
@@ -108,6 +114,26 @@ def circuit_alone_job(setting: Setting, index: int, run: RunCircuitAlone) -> Job
         mask = everywhere & ~kept[component] if component in kept else everywhere
         _rewrite(setting, job, component, run.reference, mask)
     return _placed(setting, job)
+
+
+def without_job(setting: Setting, index: int, run: RunWithout) -> Job:
+    """The clean world with components ablated, each at its own positions."""
+    job = setting.nothing(index, setting.worlds.clean)
+    job.start = min(int(setting.worlds.columns(each.positions).min()) for each in run.removed)
+    spared = _places(setting, run.spared)
+    for component, places in _places(setting, run.removed).items():
+        mask = places & ~spared[component] if component in spared else places
+        _rewrite(setting, job, component, run.reference, mask)
+    return _placed(setting, job)
+
+
+def _places(setting: Setting, listed: Sequence[Kept]) -> dict[Component, Tensor]:
+    """Boolean ``[prompt, pos]`` for every component of a list: where it is named."""
+    found: dict[Component, Tensor] = {}
+    for each in listed:
+        mask = setting.worlds.batch.mask(each.positions)
+        found[each.component] = found.get(each.component, torch.zeros_like(mask)) | mask
+    return found
 
 
 def _rewrite(

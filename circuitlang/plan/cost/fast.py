@@ -30,6 +30,7 @@ from circuitlang.plan.intervention import (
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 
 
@@ -132,6 +133,9 @@ class _Assembly:
                 return self._rewritten(tuple(components), start)
             case RunCircuitAlone():
                 return self._circuit_alone(intervention)
+            case RunWithout(removed=removed):
+                start = min(self.geometry.first(each.positions) for each in removed)
+                return self._rewritten(tuple(dict.fromkeys(e.component for e in removed)), start)
 
     def _feeds(self, sender: Component, receiver: Receiver) -> bool:
         return can_feed(sender, receiver, parallel=self.parallel)

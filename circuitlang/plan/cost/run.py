@@ -15,11 +15,13 @@ from circuitlang.plan.cost.reference import reference_operations
 from circuitlang.plan.cost.work import Work
 from circuitlang.plan.intervention import (
     AblateNodes,
+    Ablating,
     Intervention,
     PatchActivation,
     PatchEdge,
     PatchPath,
     RunCircuitAlone,
+    RunWithout,
 )
 from circuitlang.plan.plan import Experiment, Plan
 
@@ -137,7 +139,7 @@ def kind_of(intervention: Intervention) -> str:
             return "paths"
         case PatchActivation():
             return "activations"
-        case AblateNodes():
+        case AblateNodes() | RunWithout():
             return "ablations"
         case RunCircuitAlone():
             return "circuit alone"
@@ -184,9 +186,7 @@ def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> tuple[Work, Work]
 
 def _uses_means(experiment: Experiment) -> bool:
     intervention = experiment.intervention
-    if not isinstance(intervention, AblateNodes | RunCircuitAlone):
-        return False
-    return intervention.reference is Ablation.MEAN
+    return isinstance(intervention, Ablating) and intervention.reference is Ablation.MEAN
 
 
 def _whole(

@@ -1,0 +1,108 @@
+"""Claims about the whole circuit: what bound each may have, and how large it may be."""
+
+from dataclasses import dataclass
+
+from circuitlang.circuit.bound import Bound, Unit
+from circuitlang.circuit.claim import CircuitTest, CircuitTestClaim
+from circuitlang.circuit.resolve.limits import MAX_TEST_PARTS
+from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.settings import Ablation
+from circuitlang.syntax import tree as syntax
+
+_SIGNS = {"at_least": ">=", "at_most": "<=", "within": "within"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The one bound that a test may have: ``share`` of something, or an effect of some unit."""
+
+    kind: str
+    example: str
+    share: bool = False
+    default: Bound | None = None
+
+
+_FORMS = {
+    CircuitTest.COMPLETENESS: _Form("within", "20%"),
+    CircuitTest.MINIMALITY: _Form("at_least", "1%"),
+    CircuitTest.EQUIVALENT: _Form("within", "10%", default=Bound(-0.1, 0.1, is_margin=True)),
+    CircuitTest.INDEPENDENT: _Form("at_most", "0.3", share=True),
+    CircuitTest.MINIMAL: _Form("at_least", "90%", share=True, default=Bound(0.9, None)),
+    CircuitTest.SUFFICIENT: _Form("at_least", "90%", share=True, default=Bound(0.9, None)),
+}
+
+
+def resolve_circuit_test(
+    line: syntax.ClaimLine, text: str, scope: Scope
+) -> CircuitTestClaim | None:
+    """The claim of a line, or None with a diagnostic."""
+    test = CircuitTest(line.kind)
+    bound = _bound(line, test, scope)
+    by = resolve_by(line.clauses, [*Ablation], scope)
+    if bound is None or needs_nodes(line, "to test", scope) or _is_too_large(line, test, scope):
+        return None
+    reference = Ablation(by) if by else scope.settings.ablation
+    return CircuitTestClaim(test, reference, bound, text, line.span)
+
+
+def needs_nodes(line: syntax.ClaimLine, what_for: str, scope: Scope) -> bool:
+    """Whether a claim about the circuit has no circuit."""
+    if scope.roles:
+        return False
+    if not scope.lacks("nodes"):
+        message = f"there are no nodes, so there is no circuit {what_for}"
+        scope.error("CL227", line.span, message, "add a `nodes` block")
+    return True
+
+
+def _bound(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> Bound | None:
+    form = _FORMS[test]
+    example = f"write `{test} {_SIGNS[form.kind]} {form.example}`"
+    clauses = [c for c in line.clauses if isinstance(c, syntax.BoundClause)]
+    if not clauses:
+        if form.default is None:
+            scope.error("CL221", line.span, f"{test} needs a bound", example)
+        return form.default
+    wrong = [clause for clause in clauses if clause.kind != form.kind]
+    for clause in wrong:
+        message = f"`{test}` is claimed with `{_SIGNS[form.kind]}`"
+        scope.error("CL226", clause.span, message, example)
+    if wrong:
+        return None
+    if clauses[0].quantities[0].value <= 0:
+        message = f"the bound of `{test}` is above zero"
+        scope.error("CL222", clauses[0].span, message, example)
+        return None
+    bound = resolve_bound(line.clauses, line.span, form.kind == "within", scope)
+    if bound is None:
+        return None
+    limit = bound.low if bound.high is None else bound.high
+    if form.share and bound.unit is not Unit.FRACTION:
+        message = f"the bound of `{test}` has no unit"
+        scope.error("CL223", clauses[0].span, message, example)
+        return None
+    if form.share and limit is not None and limit >= 1:
+        message = f"the bound of `{test}` lies below 100%"
+        scope.error("CL222", clauses[0].span, message, example)
+        return None
+    return bound
+
+
+def _is_too_large(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> bool:
+    """Whether the experiments of a test would take too long to draw and hold."""
+    components = {component for role in scope.roles.values() for component in role.components}
+    settings, parts = scope.settings, len(components)
+    subsets = settings.random_subsets + len(scope.roles) + 2
+    experiments = {
+        CircuitTest.COMPLETENESS: subsets,
+        CircuitTest.MINIMALITY: parts * subsets,
+        CircuitTest.MINIMAL: parts * settings.random_circuits,
+        CircuitTest.SUFFICIENT: settings.random_circuits,
+    }.get(test, 1)
+    if experiments * parts <= MAX_TEST_PARTS:
+        return False
+    message = f"the experiments of `{test}` keep more than {MAX_TEST_PARTS:,} components"
+    hint = "ask for fewer `random circuits` or `random subsets`, or name fewer components"
+    scope.error("CL228", line.span, message, hint)
+    return True

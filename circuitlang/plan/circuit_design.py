@@ -1,0 +1,84 @@
+"""Whether the circuit-level tests of a file can pass, known before anything runs."""
+
+from collections.abc import Iterator
+
+from circuitlang.circuit import Circuit, CircuitTest, CircuitTestClaim
+from circuitlang.plan.circuit_tests import Experiments, draws_later
+from circuitlang.statistics.pairs import fewest_pairs, pairs_for_independence
+from circuitlang.statistics.proportion import equivalence_p, trials_for_equivalence
+from circuitlang.statistics.ranking import fewest_draws, fewest_of
+
+_POWER = 0.8
+
+
+def circuit_test_problems(
+    circuit: Circuit, level: float, smallest: float
+) -> Iterator[tuple[str, str]]:
+    """Why tests of the circuit can never pass at the level that each must reach, with hints.
+
+    ``smallest`` is the smallest p-value that the resamples of a mean can have.
+    """
+    for claim in circuit.claims:
+        if isinstance(claim, CircuitTestClaim):
+            yield from _problems(claim, circuit, level, smallest)
+
+
+def _problems(
+    claim: CircuitTestClaim, circuit: Circuit, level: float, smallest: float
+) -> Iterator[tuple[str, str]]:
+    prompts, low = circuit.prompts.sample, claim.bound.low or 0.0
+    match claim.test:
+        case CircuitTest.EQUIVALENT if equivalence_p(prompts / 2, prompts) > level:
+            fewest = trials_for_equivalence(level, 0.0)
+            likely = trials_for_equivalence(level, _POWER)
+            yield (
+                f"`equivalent` cannot pass with {prompts} prompts at the level {level:.2g}: as "
+                "many above the model as below it would not show it",
+                f"sample at least {fewest}; with {likely} it passes 4 times in 5 when circuit and "
+                "model are equal",
+            )
+        case CircuitTest.INDEPENDENT:
+            limit = claim.bound.high or 0.0
+            if prompts < fewest_pairs(limit, level):
+                yield (
+                    f"`independent` cannot pass with {prompts} prompts at the level {level:.2g}",
+                    f"sample about {pairs_for_independence(limit, level)}",
+                )
+        case CircuitTest.SUFFICIENT:
+            fewest = fewest_draws(low, level)
+            if circuit.settings.random_circuits < fewest:
+                yield (
+                    f"`sufficient` cannot pass with {circuit.settings.random_circuits} random "
+                    f"circuits at the level {level:.2g}",
+                    f"`random circuits {fewest}`",
+                )
+        case CircuitTest.MINIMALITY:
+            experiments = Experiments(claim, circuit)
+            sets = max(len(experiments.knocked_out_beside(c)) for c in experiments.components)
+            # Two signs and so many sets are tried for each component, and the level is shared.
+            if 2 * sets * smallest > level:
+                yield (
+                    f"`minimality` cannot pass: {sets} sets and two signs share the level "
+                    f"{level:.2g}, and the smallest p-value is {smallest:.2g}",
+                    "ask for more `resamples`, more prompts or fewer `random subsets`",
+                )
+        case CircuitTest.MINIMAL if not draws_later(claim, circuit):
+            yield from _minimal(claim, circuit, level, low)
+
+
+def _minimal(
+    claim: CircuitTestClaim, circuit: Circuit, level: float, share: float
+) -> Iterator[tuple[str, str]]:
+    experiments = Experiments(claim, circuit)
+    for kind in {type(c): c for c in experiments.components}.values():
+        outside, drawn = len(experiments.outside(kind)), circuit.settings.random_circuits
+        if not outside:
+            yield (
+                f"`minimal` cannot pass: nothing like {kind} is outside of the circuit",
+                "it has nothing to be compared with; leave the claim out",
+            )
+        elif drawn < outside and drawn < (fewest := fewest_of(outside, share, level)):
+            yield (
+                f"`minimal` cannot pass with {drawn} random components at the level {level:.2g}",
+                f"`random circuits {fewest}`",
+            )

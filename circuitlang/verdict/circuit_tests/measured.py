@@ -1,0 +1,88 @@
+"""The measurements that circuit-level tests are made of, and the one door to the bootstrap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitlang.circuit import Bound, CircuitTestClaim, Unit
+from circuitlang.evidence import Evidence
+from circuitlang.plan import Experiments, Intervention, Plan, experiment_id
+from circuitlang.report import Interval
+from circuitlang.statistics.bootstrap import Array, Resampler
+from circuitlang.verdict.decision import FLOAT_NOISE
+from circuitlang.verdict.effect import Effect, NotMeasuredError, finite, measured
+from circuitlang.verdict.sampling import Tested, sample_effects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One claim's experiments and the metric in each of them, ``[prompt]``.
+
+    ``level`` is the declared significance and ``family`` the number of claims that share it.
+    """
+
+    claim: CircuitTestClaim
+    plan: Plan
+    evidence: Evidence
+    draws: Resampler
+    level: float
+    family: int
+
+    @property
+    def experiments(self) -> Experiments:
+        """What stands for what."""
+        return Experiments(self.claim, self.plan.circuit)
+
+    @property
+    def model(self) -> Array:
+        """s(M): the clean run."""
+        return finite(self.evidence.clean, "clean run", self.evidence)
+
+    def of(self, intervention: Intervention) -> Array:
+        """s of an experiment.
+
+        Raises:
+            NotMeasuredError: it has no finite measurement.
+        """
+        return measured(self.evidence, experiment_id(intervention))
+
+    @property
+    def circuit(self) -> Array:
+        """s(C)."""
+        return self.of(self.experiments.circuit_alone())
+
+    @property
+    def whole(self) -> Array | None:
+        """F(M) - F(empty), per prompt: what a fraction is of; None for bounds in logits."""
+        if self.claim.bound.unit is not Unit.FRACTION:
+            return None
+        return self.model - self.of(self.experiments.empty())
+
+    def mean_tests(
+        self, columns: Sequence[Array], whole: Array | None, bound: Bound, definition: str
+    ) -> list[Tested]:
+        """mean(column) / mean(whole) against a bound, for every column, by the paired bootstrap.
+
+        Raises:
+            NotMeasuredError: one of them cannot be tested.
+        """
+        effects = [(Effect(column, whole, definition), bound) for column in columns]
+        found: list[Tested] = []
+        for result in sample_effects(effects, self.draws, self.level, self.family):
+            if isinstance(result, str):
+                raise NotMeasuredError(result)
+            found.append(result)
+        return found
+
+
+def interval_of(tested: Tested, error: float) -> Interval:
+    """The interval of a mean with an error on each side."""
+    low, high, level = tested.distribution.limits(error)
+    return Interval(low=low, high=high, level=level)
+
+
+def squared(one: Array, other: Array) -> Array:
+    """Squared differences, where what is less than float noise counts as none."""
+    difference = one - other
+    return np.where(np.abs(difference) < FLOAT_NOISE, 0.0, difference**2)

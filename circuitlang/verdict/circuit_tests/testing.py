@@ -1,0 +1,37 @@
+"""Which function tests which claim."""
+
+from collections.abc import Callable
+
+from circuitlang.circuit import CircuitTest, CircuitTestClaim, Correction
+from circuitlang.evidence import Evidence
+from circuitlang.plan import Plan
+from circuitlang.statistics.bootstrap import Resampler
+from circuitlang.verdict.circuit_tests.among_random import minimal, sufficient
+from circuitlang.verdict.circuit_tests.equivalent import equivalent
+from circuitlang.verdict.circuit_tests.independent import independent
+from circuitlang.verdict.circuit_tests.knockouts import completeness, minimality
+from circuitlang.verdict.circuit_tests.measured import Measured
+from circuitlang.verdict.circuit_tests.tested import CircuitTested
+
+TESTS: dict[CircuitTest, Callable[[Measured], CircuitTested]] = {
+    CircuitTest.COMPLETENESS: completeness,
+    CircuitTest.MINIMALITY: minimality,
+    CircuitTest.EQUIVALENT: equivalent,
+    CircuitTest.INDEPENDENT: independent,
+    CircuitTest.MINIMAL: minimal,
+    CircuitTest.SUFFICIENT: sufficient,
+}
+
+
+def circuit_test(
+    claim: CircuitTestClaim, plan: Plan, evidence: Evidence, draws: Resampler
+) -> CircuitTested:
+    """Test one claim about the circuit.
+
+    Raises:
+        NotMeasuredError: an experiment has no finite measurement, or the claim cannot be tested.
+    """
+    circuit = plan.circuit
+    family = 1 if circuit.settings.correction is Correction.NONE else len(circuit.all_claims)
+    level = circuit.settings.significance
+    return TESTS[claim.test](Measured(claim, plan, evidence, draws, level, family))
