@@ -53,6 +53,15 @@ class BothWorlds:
         """Memory that they hold."""
         return self.fast.bytes + self.reference.bytes
 
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor by name."""
+        engines = (("fast", self.fast.held()), ("reference", self.reference.held()))
+        return {f"{own} {name}": x for own, held in engines for name, x in held.items()}
+
+    def derived(self) -> list[tuple[Tensor, Tensor]]:
+        """What was computed from cached tensors and kept, each with a new computation."""
+        return self.fast.derived()
+
 
 class BothEngines:
     """Measures everything twice; the reference engine's numbers count, the gap is kept."""
@@ -126,10 +135,17 @@ def choose_engine(
 
 
 def agreement(
-    fast: FastEngine, reference: ReferenceEngine, sample: Sequence[Intervention], few: Worlds
+    fast: FastEngine,
+    reference: ReferenceEngine,
+    sample: Sequence[Intervention],
+    own: FastWorlds,
+    few: Worlds,
 ) -> SelfCheck:
-    """Whether either engine measures the same in some experiments on a few prompts."""
-    gap = _gap(fast.answers(sample, fast.worlds(few.batch)), reference.answers(sample, few))
+    """Whether either engine measures the same in some experiments on a few prompts.
+
+    ``own`` and ``few`` are the worlds of these prompts by the one and by the other.
+    """
+    gap = _gap(fast.answers(sample, own), reference.answers(sample, few))
     where = f"{len(few.batch.pairs)} prompts"
     return engines_agree(reference.model, gap, len(sample), few.clean.logits, where)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -16,11 +17,19 @@ from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.notes import notes
 from circuitlang.engine.progress import Costs, Progress
 from circuitlang.engine.record import Record
-from circuitlang.engine.reference import ReferenceEngine
-from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
+from circuitlang.engine.reference import ReferenceEngine, Worlds
+from circuitlang.engine.self_checks import (
+    Witness,
+    acts_at_positions,
+    all_fired,
+    same_again,
+    self_checks,
+    tokens_are_the_prompts,
+    unchanged,
+)
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
-from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck
+from circuitlang.evidence import Evidence, PromptRecord, Provenance
 from circuitlang.plan import (
     AblateNodes,
     Experiment,
@@ -29,7 +38,13 @@ from circuitlang.plan import (
     Plan,
     RunCircuitAlone,
 )
-from circuitlang.plan.cost import CHECKED_PROMPTS, WORLDS_MEMORY, EngineCost, check_sample
+from circuitlang.plan.cost import (
+    CHECKED_PROMPTS,
+    WORLDS_MEMORY,
+    EngineCost,
+    check_sample,
+    position_probe,
+)
 
 DEFAULT_BATCH = 32
 _SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
@@ -72,14 +87,12 @@ def measure(
     check_context(transformer, tokens)
     before = transformer.fingerprint()
     record = Record(len(tokens))
-    run, complete, size, allowed = None, True, batch_size, False
+    size, allowed = batch_size, False
     while True:
         try:
-            run = _Run(plan, model, tuple(batches(tokens, size, transformer.device)), progress)
-            run.start(engine)
-            run.all(record, memory)
-        except KeyboardInterrupt:
-            complete = False
+            shares = tuple(batches(tokens, size, transformer.device))
+            run = _Run(plan, model, pairs, tokens, shares, progress)
+            complete = run.completed(engine, record, memory)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -90,18 +103,14 @@ def measure(
             continue
         break
     after = transformer.fingerprint()
-    own_checks, own_notes = (run.checks, run.notes) if run else ([], [])
-    name = run.engine.name if run else ReferenceEngine.name
+    own_notes = run.notes
     if size < batch_size:
         why = "The memory allowed is too little for" if allowed else "Memory ran out with"
         own_notes.append(f"{why} {batch_size} prompts at a time; {size} fitted")
-    if run and isinstance(run.engine, BothEngines) and run.engine.compared:
-        own_checks.append(run.engine.agreement())
-    checks = (
-        *own_checks,
-        all_fired(transformer),
-        unchanged(before, after, transformer.attached_hooks()),
-    )
+    if isinstance(run.engine, BothEngines) and run.engine.compared:
+        run.checks.append(run.engine.agreement())
+    hooks = max(run.witness.hooks, transformer.attached_hooks())
+    checks = (*run.checks, all_fired(transformer), unchanged(before, after, hooks))
     return Evidence(
         circuit=plan.circuit.name,
         plan_id=plan.id,
@@ -113,7 +122,7 @@ def measure(
         errors=record.errors,
         self_checks=checks,
         notes=(*notes(plan, model), *own_notes),
-        provenance=provenance(model, name, size, time.perf_counter() - started),
+        provenance=provenance(model, run.engine.name, size, time.perf_counter() - started),
         complete=complete,
     )
 
@@ -148,17 +157,35 @@ class _Run:
         self,
         plan: Plan,
         model: LoadedModel,
+        pairs: Sequence[PromptPair],
+        tokens: Sequence[TokenizedPair],
         batches: tuple[Batch, ...],
         progress: Progress | None,
     ) -> None:
         self.plan, self.transformer, self.batches = plan, model.transformer, batches
         self.progress = progress
         self.engine: Engine = ReferenceEngine(self.transformer)
-        self.checks: list[SelfCheck] = []
+        self.checks = [tokens_are_the_prompts(pairs, batches, model.tokenizer)]
+        self.witness = Witness(self.transformer, plan.experiments, tokens, batches)
+        self.few: Worlds | None = None
         self.notes: list[str] = []
         self.costs = Costs(model.size)
         self.done = 0
         self.total = 1
+
+    def completed(self, engine: EngineName, record: Record, memory: int) -> bool:
+        """Measure; false when the user interrupted it, which keeps what was measured."""
+        whole = True
+        try:
+            self.start(engine)
+            self.all(record, memory)
+        except KeyboardInterrupt:
+            whole = False
+            self._close(record)  # what was measured is checked all the same
+        if self.few is not None:
+            self.checks += self.witness.checks()
+            self.checks.append(same_again(self.transformer, self.few.clean))
+        return whole
 
     def start(self, name: EngineName) -> None:
         """Choose the engine."""
@@ -201,9 +228,15 @@ class _Run:
                 self._self_checks(worlds[0])
                 if not all(check.passed for check in self.checks):
                     return  # no number of this model means anything
+            self.witness.seal(worlds)
             for group in _groups(self.plan.experiments):
                 for world in worlds:
                     self._measure(group, world, record)
+            self._close(record)
+
+    def _close(self, record: Record) -> None:
+        """Check the batches whose last experiment is done."""
+        self.witness.close(record, ReferenceEngine(self.transformer, self.engine.means))
 
     def _worlds(self, batch: Batch, made: AnyWorlds | None, record: Record) -> AnyWorlds:
         """The two runs of a batch, and what they say by themselves."""
@@ -227,13 +260,20 @@ class _Run:
 
     def _self_checks(self, worlds: AnyWorlds) -> None:
         reference = ReferenceEngine(self.transformer, self.engine.means)
-        few = reference.worlds(worlds.batch.first(CHECKED_PROMPTS))
+        self.few = few = reference.worlds(worlds.batch.first(CHECKED_PROMPTS))
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
         self.checks += self_checks(reference, few, edge, worlds.clean.logits)
         sample = [e.intervention for e in check_sample(self.plan.experiments)]
-        if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
-            self.checks.append(agreement(self.engine, reference, sample, few))
+        if not all(check.passed for check in self.checks):
+            return
+        own: Any = (
+            few if isinstance(self.engine, ReferenceEngine) else self.engine.worlds(few.batch)
+        )
+        probe = position_probe(self.plan.experiments, self.transformer.shape)
+        self.checks.append(acts_at_positions(self.engine, self.transformer, own, probe))
+        if isinstance(self.engine, FastEngine) and sample:
+            self.checks.append(agreement(self.engine, reference, sample, own, few))
 
     def _measure(
         self, experiments: Sequence[Experiment], worlds: AnyWorlds, record: Record

@@ -166,7 +166,8 @@ class _Screen:
         total = torch.zeros(len(patches), dtype=torch.float64)
         if isinstance(self.engine, FastEngine) and patches:
             few = self.reference.worlds(self.batches[0].first(CHECKED_PROMPTS))
-            check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], few)
+            own = self.engine.worlds(few.batch)
+            check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], own, few)
             self.checks = (*self.checks, check)
             _require(self.checks)
         for batch in self.batches:
