@@ -11,7 +11,7 @@ from circuitlang.engine.fast import FastEngine, FastWorlds, UnknownArchitectureE
 from circuitlang.engine.interface import Engine
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine, Worlds
-from circuitlang.engine.self_checks import engine_tolerance, engines_agree
+from circuitlang.engine.self_checks import Found, engine_tolerance, engines_agree, guarded
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World
 from circuitlang.evidence import SelfCheck
@@ -145,9 +145,9 @@ def agreement(
 
     ``own`` and ``few`` are the worlds of these prompts by the one and by the other.
     """
-    gap = _gap(fast.answers(sample, own), reference.answers(sample, few))
+    found = guarded(lambda: Found(_gap(fast.answers(sample, own), reference.answers(sample, few))))
     where = f"{len(few.batch.pairs)} prompts"
-    return engines_agree(reference.model, gap, len(sample), few.clean.logits, where)
+    return engines_agree(reference.model, found.value, len(sample), few.clean.logits, where)
 
 
 def _gap(fast: Tensor, exact: Tensor) -> float:

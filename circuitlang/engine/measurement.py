@@ -9,13 +9,15 @@ import torch
 from circuitlang.circuit import Ablation, Direction, PromptPair
 from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.choice import BothEngines, EngineName, agreement, choose_engine
-from circuitlang.engine.errors import HookError, RunError
+from circuitlang.engine.errors import MEASURING_ERRORS, HookError, RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.memory import out_of_memory
 from circuitlang.engine.notes import notes
 from circuitlang.engine.progress import Costs, Progress
+from circuitlang.engine.provenance import provenance
 from circuitlang.engine.record import Record
 from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks import (
@@ -29,7 +31,7 @@ from circuitlang.engine.self_checks import (
 )
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
-from circuitlang.evidence import Evidence, PromptRecord, Provenance
+from circuitlang.evidence import Evidence, PromptRecord
 from circuitlang.plan import (
     AblateNodes,
     Experiment,
@@ -142,12 +144,6 @@ def check_context(transformer: Transformer, tokens: Sequence[TokenizedPair]) -> 
 
 class _TooLargeError(MemoryError):
     """What the user allows is too little; the machine may have more."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
-    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return named or "allocate memory" in str(error)
 
 
 class _Run:
@@ -282,7 +278,7 @@ class _Run:
         batch = worlds.batch
         try:
             answers = self.engine.answers([e.intervention for e in experiments], worlds)
-        except (HookError, RuntimeError, ValueError, IndexError) as error:
+        except MEASURING_ERRORS as error:
             if out_of_memory(error):
                 raise
             if len(experiments) > 1:
@@ -337,30 +333,6 @@ def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
         answer=pair.answer,
         distractor=pair.distractor,
         tokens=tokens.shown,
-    )
-
-
-def provenance(model: LoadedModel, engine: str, batch_size: int, seconds: float) -> Provenance:
-    """By what numbers were made, after they were made."""
-    transformer = model.transformer
-    return Provenance(
-        model=model.name,
-        architecture=model.architecture,
-        layers=transformer.shape.layers,
-        heads=transformer.shape.heads,
-        kv_heads=transformer.shape.kv_heads,
-        parallel=transformer.shape.parallel,
-        revision=model.revision,
-        weights=model.weights,
-        weights_sha256=model.weights_sha256,
-        dtype=str(transformer.dtype).removeprefix("torch."),
-        device=str(transformer.device),
-        threads=torch.get_num_threads(),
-        engine=engine,
-        batch_size=batch_size,
-        forward_passes=transformer.passes,
-        seconds=round(seconds, 3),
-        versions=model.versions,
     )
 
 

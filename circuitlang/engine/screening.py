@@ -17,11 +17,11 @@ from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.measurement import (
     DEFAULT_BATCH,
     check_context,
-    out_of_memory,
-    provenance,
 )
+from circuitlang.engine.memory import out_of_memory
 from circuitlang.engine.notes import group_note, precision_note
 from circuitlang.engine.progress import Progress
+from circuitlang.engine.provenance import provenance
 from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair

@@ -6,7 +6,7 @@ check catches, and what it cannot catch, is in `docs/self_checks.md`.
 """
 
 from circuitlang.engine.self_checks.books import all_fired, engines_agree, same_again, unchanged
-from circuitlang.engine.self_checks.law import engine_tolerance, tolerance
+from circuitlang.engine.self_checks.law import Found, engine_tolerance, guarded, tolerance
 from circuitlang.engine.self_checks.laws import LAWS, self_checks
 from circuitlang.engine.self_checks.positions import acts_at_positions
 from circuitlang.engine.self_checks.witness import Witness
@@ -14,11 +14,13 @@ from circuitlang.engine.self_checks.words import tokens_are_the_prompts
 
 __all__ = [
     "LAWS",
+    "Found",
     "Witness",
     "acts_at_positions",
     "all_fired",
     "engine_tolerance",
     "engines_agree",
+    "guarded",
     "same_again",
     "self_checks",
     "tokens_are_the_prompts",

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from circuitlang.engine.errors import MEASURING_ERRORS, one_line
+from circuitlang.engine.memory import out_of_memory
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import SelfCheck
 
@@ -21,12 +23,14 @@ class Found:
     """The largest deviation from a law, and the ``size`` that it would have under a fault.
 
     A law that holds where a fault would show nothing says nothing, so ``size`` is printed; None
-    where a fault has no natural size. ``of`` says what the size is of.
+    where a fault has no natural size. ``of`` says what the size is of, ``reason`` why nothing could
+    be measured.
     """
 
     value: float
     size: float | None = None
     of: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,10 @@ class Law(Generic[S]):
 
     def check(self, model: Transformer, subject: S) -> SelfCheck:
         """Hold a subject against the law."""
-        found, limit = self.deviation(subject), tolerance(model, self.like(subject))
+        found, limit = (
+            guarded(lambda: self.deviation(subject)),
+            tolerance(model, self.like(subject)),
+        )
         return self_check(self.name, self.unit, found, limit, self.detail)
 
 
@@ -60,8 +67,7 @@ class Worst:
     def add(self, value: float, limit: float, size: float = 0.0) -> None:
         """Take a deviation in; what is not a number is worse than anything."""
         value = value if math.isfinite(value) else math.inf
-        # The first one counts by itself; a limit of zero lets nothing but zero hold.
-        if not self.compared or value * max(self.limit, 1e-300) > self.value * max(limit, 1e-300):
+        if not self.compared or value * self.limit > self.value * limit:
             self.value, self.limit = value, limit
         if self.value == 0.0:
             self.limit = max(self.limit, limit)
@@ -69,9 +75,25 @@ class Worst:
         self.size = max(self.size, size)
 
 
+def guarded(deviation: Callable[[], Found]) -> Found:
+    """A deviation; one that cannot be measured is larger than any.
+
+    Raises:
+        MemoryError: memory ran out (RuntimeError where torch says so).
+    """
+    try:
+        return deviation()
+    except MEASURING_ERRORS as error:
+        if out_of_memory(error):
+            raise
+        return Found(math.inf, reason=one_line(error, 160))
+
+
 def self_check(name: str, unit: str, found: Found, limit: float, detail: str) -> SelfCheck:
     """A check that holds when the deviation is a number and within its limit."""
     finite = math.isfinite(found.value)
+    if found.reason:
+        detail += f"; not measured: {found.reason}"
     if found.size is not None:
         detail += f"; {found.of} {found.size:.2g}"
         if not found.size > limit:

@@ -12,7 +12,7 @@ from torch import Tensor
 from circuitlang.circuit import AT_END, TOKEN, Logits, Position, Slot
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.interface import AnyWorlds, Engine
-from circuitlang.engine.self_checks.law import Found, engine_tolerance, gap, self_check
+from circuitlang.engine.self_checks.law import Found, engine_tolerance, gap, guarded, self_check
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
@@ -35,12 +35,17 @@ def acts_at_positions(
     batch = worlds.batch
     clean, by_hand = _by_hand(model, batch, probe)
     chosen = by_hand.gather(1, batch.answers)
-    value = gap(engine.answers([probe], worlds)[0], chosen)
+    size = gap(chosen, clean.gather(1, batch.answers))
+    found = guarded(
+        lambda: Found(
+            gap(engine.answers([probe], worlds)[0], chosen), size, "it moves the answers by"
+        )
+    )
     into = "logits" if isinstance(probe.receivers[0].component, Logits) else "V of layer 1"
     return self_check(
         "a patch acts at its positions only",
         "logits",
-        Found(value, gap(chosen, clean.gather(1, batch.answers)), "it moves the answers by"),
+        found,
         engine_tolerance(model, clean),
         f"the heads of layer 0 into {into} at {_words(batch.pairs[0], probe.positions)}",
     )

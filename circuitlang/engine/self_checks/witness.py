@@ -18,6 +18,7 @@ from circuitlang.engine.self_checks.law import (
     Worst,
     engine_tolerance,
     gap,
+    guarded,
     self_check,
     tolerance,
 )
@@ -112,8 +113,7 @@ class Witness:
         rows = worlds.batch.rows
         if any(math.isnan(column[other]) for other in rows):
             return  # interrupted, or a number that is none: its claim is an ERROR by itself
-        answers = reference.answers([experiment.intervention], alone)[0]
-        again = float(alone.batch.metric_of(answers)[0])
+        again = guarded(lambda: Found(_metric(experiment, reference, alone))).value
         denoises = getattr(experiment.intervention, "direction", None) is Direction.DENOISING
         base = record.values["corrupt" if denoises else "clean"]
         effects = [column[other] - base[other] for other in rows]
@@ -164,6 +164,12 @@ class Witness:
                 )
             )
         return tuple(found)
+
+
+def _metric(experiment: Experiment, reference: ReferenceEngine, alone: Worlds) -> float:
+    """An experiment's number for a prompt alone."""
+    answers = reference.answers([experiment.intervention], alone)[0]
+    return float(alone.batch.metric_of(answers)[0])
 
 
 def _off(recorded: float, again: float) -> float:
