@@ -42,6 +42,7 @@ SAME = "corrupt = clean gives no effect"
 BATCHED = "batched prompts equal single prompts"
 FROZEN = "frozen heads did not move"
 POSITIONS = "a patch acts at its positions only"
+EVERYWHERE = POSITIONS + ", in every batch"
 ENGINES = "fast engine and reference engine agree"
 RUNS = "clean and corrupt runs are those of their prompts"
 OUTPUTS = "cached outputs are those of their prompts"
@@ -226,8 +227,8 @@ def test_positions_of_another_batch(failed, monkeypatch):
 
     monkeypatch.setattr(FastWorlds, "columns", columns)
     broken = failed(EngineName.FAST)
-    assert ALONE in broken
-    assert_far(broken[ALONE])
+    assert EVERYWHERE in broken
+    assert_far(broken[EVERYWHERE])
 
 
 def test_a_position_beside_its_word(failed, job, model, monkeypatch):
@@ -357,7 +358,7 @@ def test_only_the_cached_outputs_of_the_batch_before(failed, monkeypatch, engine
 
     stale(engine, monkeypatch, mixed)
     broken = failed(engine)
-    assert {OUTPUTS} <= broken.keys() <= {OUTPUTS, ALONE}
+    assert {OUTPUTS, EVERYWHERE} <= broken.keys() <= {OUTPUTS, EVERYWHERE, ALONE}
     assert_far(broken[OUTPUTS])
 
 
@@ -435,7 +436,7 @@ def test_one_prompts_change_for_all_by_the_reference_engine(failed, monkeypatch,
 
     monkeypatch.setattr(ReferenceEngine, "logits", logits)
     broken = failed(EngineName.REFERENCE)
-    expected = ALONE if when == "later" else SAME
+    expected = EVERYWHERE if when == "later" else SAME
     assert expected in broken
     assert_far(broken[expected])
 
@@ -452,7 +453,7 @@ def test_one_prompts_change_for_all_by_the_fast_engine(failed, monkeypatch, of, 
 
     monkeypatch.setattr(FastWorlds, "change", change)
     broken = failed(EngineName.FAST)
-    expected = ALONE if when == "later" else POSITIONS
+    expected = EVERYWHERE if when == "later" else POSITIONS
     assert expected in broken
     assert_far(broken[expected])
 
@@ -469,5 +470,6 @@ def test_one_prompts_logits_for_all(failed, monkeypatch, late, engine):
 
     monkeypatch.setattr(kind, "answers", answers)
     broken = failed(engine)
-    assert broken.keys() == {ALONE}
+    assert broken.keys() == {EVERYWHERE, ALONE}
+    assert_far(broken[EVERYWHERE])
     assert_far(broken[ALONE])

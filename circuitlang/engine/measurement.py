@@ -162,7 +162,7 @@ class _Run:
         self.progress = progress
         self.engine: Engine = ReferenceEngine(self.transformer)
         self.checks = [tokens_are_the_prompts(pairs, batches, model.tokenizer)]
-        self.witness = Witness(self.transformer, plan.experiments, tokens, batches)
+        self.witness = Witness(self.transformer, plan, tokens, batches)
         self.few: Worlds | None = None
         self.notes: list[str] = []
         self.costs = Costs(model.size)
@@ -232,7 +232,7 @@ class _Run:
 
     def _close(self, record: Record) -> None:
         """Check the batches whose last experiment is done."""
-        self.witness.close(record, ReferenceEngine(self.transformer, self.engine.means))
+        self.witness.close(record, self.engine)
 
     def _worlds(self, batch: Batch, made: AnyWorlds | None, record: Record) -> AnyWorlds:
         """The two runs of a batch, and what they say by themselves."""
@@ -267,7 +267,7 @@ class _Run:
             few if isinstance(self.engine, ReferenceEngine) else self.engine.worlds(few.batch)
         )
         probe = position_probe(self.plan.experiments, self.transformer.shape)
-        self.checks.append(acts_at_positions(self.engine, self.transformer, own, probe))
+        self.checks.append(acts_at_positions(self.engine, self.transformer, own, few, probe))
         if isinstance(self.engine, FastEngine) and sample:
             self.checks.append(agreement(self.engine, reference, sample, own, few))
 

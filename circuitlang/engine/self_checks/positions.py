@@ -4,14 +4,12 @@ Nothing here goes through masks, columns or changes of an engine. The probe's se
 do not matter; its positions are those of the plan.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from circuitlang.circuit import AT_END, TOKEN, Logits, Position, Slot
-from circuitlang.engine.batch import Batch
 from circuitlang.engine.interface import AnyWorlds, Engine
+from circuitlang.engine.reference import Worlds
 from circuitlang.engine.self_checks.law import Found, engine_tolerance, gap, guarded, self_check
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.tokens import TokenizedPair
@@ -20,9 +18,11 @@ from circuitlang.engine.world import final_site
 from circuitlang.evidence import SelfCheck
 from circuitlang.plan import PatchEdge
 
+POSITIONS = "a patch acts at its positions only"
+
 
 def acts_at_positions(
-    engine: Engine, model: Transformer, worlds: AnyWorlds, probe: PatchEdge
+    engine: Engine, model: Transformer, worlds: AnyWorlds, own: Worlds, probe: PatchEdge
 ) -> SelfCheck:
     """An engine's numbers of an edge against those of the edge written out token by token.
 
@@ -30,39 +30,29 @@ def acts_at_positions(
         engine: what measures.
         model: what it measures.
         worlds: of a few prompts, made by the engine.
+        own: of the same prompts, made by the reference engine.
         probe: see :func:`circuitlang.plan.cost.position_probe`.
     """
-    batch = worlds.batch
-    clean, by_hand = _by_hand(model, batch, probe)
-    chosen = by_hand.gather(1, batch.answers)
-    size = gap(chosen, clean.gather(1, batch.answers))
-    found = guarded(
-        lambda: Found(
-            gap(engine.answers([probe], worlds)[0], chosen), size, "it moves the answers by"
-        )
-    )
-    into = "logits" if isinstance(probe.receivers[0].component, Logits) else "V of layer 1"
-    return self_check(
-        "a patch acts at its positions only",
-        "logits",
-        found,
-        engine_tolerance(model, clean),
-        f"the heads of layer 0 into {into} at {_words(batch.pairs[0], probe.positions)}",
-    )
+    by_hand = by_token(model, own, probe)
+    clean = own.clean.logits.gather(1, own.batch.answers)
+    size, of = gap(by_hand, clean), "it moves the answers by"
+    found = guarded(lambda: Found(gap(engine.answers([probe], worlds)[0], by_hand), size, of))
+    limit = engine_tolerance(model, own.clean.logits)
+    where = f"{len(own.batch.rows)} prompts; {shown(own.batch.pairs[0], probe)}"
+    return self_check(POSITIONS, "logits", found, limit, where)
 
 
-def _by_hand(model: Transformer, batch: Batch, probe: PatchEdge) -> tuple[Tensor, Tensor]:
-    """Logits ``[prompt, vocab]`` of the clean run, and of the clean run with the probe.
+def by_token(model: Transformer, worlds: Worlds, probe: PatchEdge) -> Tensor:
+    """Logits of the answers ``[prompt, 2]`` in the clean run with the probe.
 
     Tokens come from the prompts' own ids and positions, prompt by prompt.
     """
-    clean = torch.tensor([pair.clean for pair in batch.pairs], device=batch.clean.device)
-    corrupt = torch.tensor([pair.corrupt for pair in batch.pairs], device=batch.clean.device)
-    z, v = Site(Kind.Z, 0), Site(Kind.V, 1)
+    batch, v = worlds.batch, Site(Kind.V, 1)
+    tokens = torch.tensor([pair.clean for pair in batch.pairs], device=batch.clean.device)
     into_logits = isinstance(probe.receivers[0].component, Logits)
     stream = final_site(model) if into_logits else model.input_site(1, mlp=False)
-    base = model.run(clean, (z, stream) if into_logits else (z, stream, v))
-    change = model.run(corrupt, (z,))[z] - base[z]
+    base = worlds.clean.activations if into_logits else model.run(tokens, (stream, v))
+    change = worlds.corrupt.z(0) - worlds.clean.z(0)
     residual = base[stream].clone()
     pairs = enumerate(batch.pairs)
     marked = {(row, token_of(pair, p)) for row, pair in pairs for p in probe.positions}
@@ -71,12 +61,12 @@ def _by_hand(model: Transformer, batch: Batch, probe: PatchEdge) -> tuple[Tensor
         for row, token in marked:
             residual[row, token] += write[row, token]
     if into_logits:
-        return base.logits, model.read_out(residual)
+        return model.read_out(residual).gather(1, batch.answers)
     entered = model.project(1, Slot.V, residual)
     new = base[v].clone()
     for row, token in marked:
         new[row, token] = entered[row, token]
-    return base.logits, model.run(clean, (), [Write(v, new)]).logits
+    return model.run(tokens, (), [Write(v, new)]).logits.gather(1, batch.answers)
 
 
 def token_of(pair: TokenizedPair, position: Position) -> int:
@@ -86,8 +76,8 @@ def token_of(pair: TokenizedPair, position: Position) -> int:
     return position.offset if position.slot == TOKEN else pair.positions[position]
 
 
-def _words(pair: TokenizedPair, positions: Sequence[Position]) -> str:
-    """`S2 = "Mary"`: what stands at the positions of a prompt."""
-    if not pair.shown:
-        return ", ".join(map(str, positions))
-    return ", ".join(f'{p} = "{pair.shown[token_of(pair, p)].strip()}"' for p in positions)
+def shown(pair: TokenizedPair, probe: PatchEdge) -> str:
+    """The probe, and what stands at its positions in a prompt: `S2 = "Mary"`."""
+    into = "logits" if isinstance(probe.receivers[0].component, Logits) else "V of layer 1"
+    words = ", ".join(f'{p} = "{pair.shown[token_of(pair, p)].strip()}"' for p in probe.positions)
+    return f"the heads of layer 0 into {into} at {words}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from circuitlang.circuit import Direction
 from circuitlang.engine.batch import Batch, batches
-from circuitlang.engine.interface import AnyWorlds
+from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.record import Record
 from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks.law import (
@@ -22,12 +22,13 @@ from circuitlang.engine.self_checks.law import (
     self_check,
     tolerance,
 )
+from circuitlang.engine.self_checks.positions import POSITIONS, by_token
 from circuitlang.engine.self_checks.seal import Seal
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.evidence import SelfCheck
-from circuitlang.plan import Experiment
-from circuitlang.plan.cost import dealt, witnessed_prompt
+from circuitlang.plan import Experiment, Plan
+from circuitlang.plan.cost import claimed, dealt, position_probe, witnessed_prompt
 
 
 class Witness:
@@ -39,15 +40,17 @@ class Witness:
     def __init__(
         self,
         model: Transformer,
-        experiments: Sequence[Experiment],
+        plan: Plan,
         tokens: Sequence[TokenizedPair],
         batches: Sequence[Batch],
     ) -> None:
-        self.model, self.experiments, self.tokens = model, experiments, tokens
-        self.batches = batches
+        self.model, self.tokens, self.batches = model, tokens, batches
+        self.experiments = claimed(plan)
+        self.probe = position_probe(plan.experiments, model.shape)
         self.hooks = 0
         self._open: list[tuple[int, Seal]] = []
-        self._logits, self._outputs, self._alone = Worst(), Worst(), Worst()
+        self._logits, self._outputs = Worst(), Worst()
+        self._probed, self._alone = Worst(), Worst()
         self._changed = self._sealed = self._seen = 0
         self._spread = 0.0
 
@@ -56,22 +59,21 @@ class Witness:
         place = {id(batch): number for number, batch in enumerate(self.batches)}
         self._open = [(place[id(each.batch)], Seal(each)) for each in worlds]
 
-    def close(self, record: Record, reference: ReferenceEngine) -> None:
+    def close(self, record: Record, engine: Engine) -> None:
         """No more experiment will be measured on the worlds that were sealed.
 
-        ``reference`` has the means that experiments were measured with.
+        ``engine`` is what measured them, and has the means that it did so with.
         """
         for number, seal in self._open:
             self.hooks = max(self.hooks, self.model.attached_hooks())
             changed, sealed = seal.broken()
             self._changed, self._sealed = self._changed + changed, self._sealed + sealed
-            self._look(number, seal.worlds, record, reference)
+            self._look(number, seal.worlds, record, engine)
         self._open = []
 
-    def _look(
-        self, number: int, worlds: AnyWorlds, record: Record, reference: ReferenceEngine
-    ) -> None:
+    def _look(self, number: int, worlds: AnyWorlds, record: Record, engine: Engine) -> None:
         """Hold one prompt of a batch against the same prompt alone."""
+        reference = ReferenceEngine(self.model, engine.means)
         place = witnessed_prompt(number, len(worlds.batch.rows))
         row = worlds.batch.rows[place]
         (single,) = batches([self.tokens[row]], 1, self.model.device)
@@ -82,10 +84,20 @@ class Witness:
             again = float(single.metric(world.logits)[0])
             off = _off(record.values[name][row], again)
             self._logits.add(off, tolerance(self.model, world.logits))
+        found = guarded(lambda: self._probe(engine, worlds, place, alone))
+        limit = engine_tolerance(self.model, alone.clean.logits)
+        self._probed.add(found.value, limit, found.size or 0.0)
         for experiment in dealt(self.experiments, len(self.batches), number):
             column = record.values.get(experiment.id)
             if column is not None and experiment.id not in record.errors:
                 self._experiment(experiment, worlds, row, column, record, reference, alone)
+
+    def _probe(self, engine: Engine, worlds: AnyWorlds, place: int, alone: Worlds) -> Found:
+        """The probe on the whole batch, against the same edge of one prompt by its tokens."""
+        by_hand = by_token(self.model, alone, self.probe)[0]
+        clean = alone.clean.logits.gather(1, alone.batch.answers)[0]
+        answers = engine.answers([self.probe], worlds)[0]
+        return Found(gap(answers[place], by_hand), gap(by_hand, clean))
 
     def _worlds(self, worlds: AnyWorlds, place: int, alone: Worlds) -> None:
         pairs = ((worlds.clean, alone.clean), (worlds.corrupt, alone.corrupt))
@@ -150,6 +162,15 @@ class Witness:
                 f"{self._sealed:,} tensors of {self._seen} batches, bit for bit",
             ),
         ]
+        found.append(
+            self_check(
+                f"{POSITIONS}, in every batch",
+                "logits",
+                Found(self._probed.value, self._probed.size, "it moves the answers by"),
+                self._probed.limit,
+                f"an edge on whole batches against {where} alone, written out token by token",
+            )
+        )
         if self._alone.compared:
             made = self._alone.compared
             detail = f"{made} recorded numbers against {where} measured alone; effects differ "

@@ -3,6 +3,7 @@
 from circuitlang.plan.cost.checks import (
     CHECKED_PROMPTS,
     check_sample,
+    claimed,
     dealt,
     position_probe,
     witnessed_prompt,
@@ -31,6 +32,7 @@ __all__ = [
     "RunCost",
     "Work",
     "check_sample",
+    "claimed",
     "dealt",
     "operations",
     "position_probe",

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from circuitlang.circuit import AT_END, Direction, Head, Logits, Receiver, Slot
+from circuitlang.circuit import AT_END, Direction, Head, Logits, Position, Receiver, Slot
 from circuitlang.models import ModelShape, ModelSize
 from circuitlang.plan.cost.geometry import Geometry
 from circuitlang.plan.cost.reference import reference_operations
 from circuitlang.plan.cost.work import Work
-from circuitlang.plan.intervention import Intervention, PatchEdge
+from circuitlang.plan.intervention import Intervention, PatchEdge, PatchPath, RunCircuitAlone
 from circuitlang.plan.plan import Experiment, Plan
 
 CHECKED_PROMPTS = 4
@@ -42,26 +42,31 @@ def check_passes(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
     )
 
 
-def position_work(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
-    """The edge that is written out token by token on the first prompts, without the engine's own.
+def probed_work(probe: PatchEdge, size: ModelSize, geometry: Geometry) -> Work:
+    """The probe of positions written out token by token, from worlds that are there.
 
-    The clean run and the corrupt one, what the senders write and, but for logits, the receivers'
-    values and the pass with them.
+    The pass that reads the receivers' stream, what the senders write, the receivers' values and the
+    pass with them; of logits, only what is read out.
     """
-    few, shape = few_of(batch), size.shape
-    probe = position_probe(plan.experiments, shape)
     into_logits = isinstance(probe.receivers[0].component, Logits)
-    read = few.prompts * size.unembedding if into_logits else few.tokens * size.keys_values // 2
-    return passes(size, few, 2 if into_logits else 3) + Work(0, few.tokens * size.output + read)
+    read = geometry.prompts * size.unembedding
+    if not into_logits:
+        read = geometry.tokens * size.keys_values // 2
+    made = passes(size, geometry, 0 if into_logits else 2)
+    return made + Work(0, geometry.tokens * size.output + read)
 
 
 def witness_work(plan: Plan, size: ModelSize, batches: Sequence[Geometry]) -> Work:
-    """One prompt of every batch alone, and the first prompts' clean run after all."""
+    """One prompt of every batch alone, and the first prompts' clean run after all.
+
+    What the engine itself measures for it is not counted.
+    """
     total = passes(size, few_of(batches[0]), 1)
+    probe, experiments = position_probe(plan.experiments, size.shape), claimed(plan)
     for number, batch in enumerate(batches):
         single = Geometry(1, batch.length, batch.places)
-        total += passes(size, single, 2)
-        for experiment in dealt(plan.experiments, len(batches), number):
+        total += passes(size, single, 2) + probed_work(probe, size, single)
+        for experiment in dealt(experiments, len(batches), number):
             total += reference_work(experiment.intervention, size, single)
     return total
 
@@ -72,7 +77,7 @@ def few_of(batch: Geometry) -> Geometry:
 
 
 def position_probe(experiments: Sequence[Experiment], shape: ModelShape) -> PatchEdge:
-    """An edge that shows where an engine patches: at END and at positions that the plan names.
+    """An edge that shows where an engine patches: at END and every position that the plan names.
 
     Every head of the first layer sends: at END each of them has seen all tokens that differ. All
     values of the second layer receive, so that every later layer can carry what entered; a model of
@@ -81,9 +86,8 @@ def position_probe(experiments: Sequence[Experiment], shape: ModelShape) -> Patc
     senders = tuple(Head(0, head) for head in range(shape.heads))
     if shape.layers == 1:
         return PatchEdge(senders, (Receiver(Logits()),), (AT_END,), False, Direction.NOISING)
-    named = (e.intervention.positions for e in experiments if isinstance(e.intervention, PatchEdge))
-    found = next((p for p in named if set(p) - {AT_END}), ())
-    positions = tuple(dict.fromkeys((*found, AT_END)))
+    named = (p for e in experiments for p in _positions(e.intervention))
+    positions = tuple(dict.fromkeys((*named, AT_END)))
     first_of_group = shape.heads // shape.kv_heads
     receivers = tuple(
         Receiver(Head(1, number * first_of_group), Slot.V) for number in range(shape.kv_heads)
@@ -95,6 +99,12 @@ def check_sample(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
     """Experiments on which the two engines are compared: two of every kind, spread over a plan."""
     some = _kinds(experiments)
     return tuple(e for kind in some for e in kind[:: max(1, len(kind) // 2)][:2])
+
+
+def claimed(plan: Plan) -> tuple[Experiment, ...]:
+    """The claims' own experiments, without the random edges that they are set against."""
+    needed = {name for need in plan.needs for _, name in need.experiments}
+    return tuple(e for e in plan.experiments if e.id in needed) or plan.experiments
 
 
 def dealt(experiments: Sequence[Experiment], batches: int, number: int) -> tuple[Experiment, ...]:
@@ -143,6 +153,16 @@ def _kinds(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
         through = isinstance(each, PatchEdge) and each.through_mlps
         kinds.setdefault((type(each), through), []).append(experiment)
     return list(kinds.values())
+
+
+def _positions(intervention: Intervention) -> tuple[Position, ...]:
+    match intervention:
+        case PatchPath(hops=hops):
+            return tuple(position for hop in hops for position in hop.positions)
+        case RunCircuitAlone(kept=kept):
+            return tuple(position for each in kept for position in each.positions)
+        case _:
+            return intervention.positions
 
 
 def _any_edge(shape: ModelShape) -> PatchEdge:

@@ -13,7 +13,7 @@ from circuitlang.plan.cost.checks import (
     few_of,
     passes,
     position_probe,
-    position_work,
+    probed_work,
     reference_work,
     witness_work,
 )
@@ -115,9 +115,8 @@ def run_cost(
             whole += _whole(plan.experiments, size, geometry, once) * times
         for kind, own in once.items():
             spent[kind] += own * times
-    checks = check_passes(plan, size, batches[0]) + position_work(plan, size, batches[0])
-    checks += witness_work(plan, size, batches)
-    held, compared = _comparison(plan, size, few_of(batches[0]), engine)
+    checks = check_passes(plan, size, batches[0]) + witness_work(plan, size, batches)
+    held, compared = _comparison(plan, size, batches, engine)
     checks += held
     return RunCost(
         engine,
@@ -171,24 +170,33 @@ def _worlds(
 
 
 def _comparison(
-    plan: Plan, size: ModelSize, few: Geometry, engine: EngineCost
+    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost
 ) -> tuple[Work, Work]:
     """Holding an engine against an edge written out, and the fast one against two more.
+
+    The edge is measured on the first prompts, where it is also written out, and on every batch.
 
     The model's logits take the model's and the engine's own passes over the clean and the corrupt
     prompts, the reference engine worlds and a sample of experiments by either engine. Returns whole
     and stacked work.
     """
-    probe = Experiment("", position_probe(plan.experiments, size.shape))
+    few = few_of(batches[0])
+    edge = position_probe(plan.experiments, size.shape)
+    probe = Experiment("", edge)
+    whole = probed_work(edge, size, few)
     if engine is EngineCost.REFERENCE:
-        return reference_work(probe.intervention, size, few), Work()
+        for geometry in (few, *batches):
+            whole += reference_work(edge, size, geometry)
+        return whole, Work()
     layers, sample = size.shape.layers, check_sample(plan.experiments)
     one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
     own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
-    whole = passes(size, few, 2 + 2)
+    whole += passes(size, few, 2 + 2)
     whole += _whole(sample, size, few, {})
-    stacked = _stacked([probe], size, few, {}) + _stacked(sample, size, few, {})
-    return whole, own * 2 + stacked
+    stacked = own * 2 + _stacked(sample, size, few, {})
+    for geometry in (few, *batches):
+        stacked += _stacked([probe], size, geometry, {})
+    return whole, stacked
 
 
 def _uses_means(experiment: Experiment) -> bool:
