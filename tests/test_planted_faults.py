@@ -30,9 +30,27 @@ from circuitlang.verdict import judge
 from tests.front_end import ROOT, circuit_of
 
 TEXT = (ROOT / "circuits" / "builtin_ioi.circuit").read_text(encoding="utf-8")
-SMALL = TEXT.replace("sample  120", "sample  36").replace("test {", "test {\n  random edges 0")
-BATCH = 6
-"""Prompts in a batch: with 36 prompts of six templates there are six batches."""
+SMALL = (
+    TEXT.split("edges {")[0].replace("sample  120", "sample  24")
+    + """
+edges {
+  NTH ~> L1.H2.K   >= 60%
+  DTH ~> SIH.V     >= 60%
+  SIH -> NMH.Q     >= 20%
+}
+claims {
+  faithfulness  >= 80%
+  ablate NMH    >= 60%  by mean
+}
+test {
+  ablation  mean per template
+  resamples 1000
+  random edges 0
+}
+"""
+)
+BATCH = 4
+"""Prompts in a batch: with 24 prompts of six templates there are six batches."""
 FAR = 20
 """How many tolerances a deviation under a fault must be at least."""
 
@@ -135,7 +153,7 @@ def test_a_hook_that_does_not_fire(failed, model, monkeypatch):
     before = model.transformer.passes
     name = Site(Kind.Q, 3).hook_name
     without_one_hook(
-        monkeypatch, lambda n, t: n == name and model.transformer.passes > before + 40
+        monkeypatch, lambda n, t: n == name and model.transformer.passes > before + 30
     )
     broken = failed(EngineName.REFERENCE)
     assert FIRED in broken
@@ -183,7 +201,7 @@ def test_positions_shifted_by_one(failed, monkeypatch, engine, by):
     monkeypatch.setattr(Batch, "columns", columns)
     broken = failed(engine)
     assert WORDS in broken
-    assert broken[WORDS].value == 36
+    assert broken[WORDS].value == 24
 
 
 @engines
@@ -253,7 +271,7 @@ def test_a_hook_that_stays_after_its_pass(failed, model, monkeypatch):
 
     def forward(self, tokens, hooks):
         logits = sound(self, tokens, hooks)
-        if not left and self.passes > before + 60 and hooks:
+        if not left and self.passes > before + 40 and hooks:
             name, _ = hooks[-1]
             self.bridge.add_hook(name, lambda values, hook: values * 0.5)
             left.append(name)
@@ -319,25 +337,23 @@ def test_a_patch_that_stays_in_a_reference_cache(failed, monkeypatch):
 # A stale cache
 
 
-def stale(engine, monkeypatch, of_world):
+def stale(engine, monkeypatch, late, of_world):
     """From the second batch on the worlds are those of the batch before."""
     kind = {EngineName.FAST: FastEngine, EngineName.REFERENCE: ReferenceEngine}[engine]
     sound, kept = kind.worlds, {}
 
     def worlds(self, batch):
         found = sound(self, batch)
-        if len(batch.rows) == BATCH:
-            before = kept.get(batch.clean.shape)
-            kept[batch.clean.shape] = found
-            return found if before is None else of_world(found, before)
-        return found
+        before = kept.get(batch.clean.shape)
+        kept[batch.clean.shape] = found
+        return of_world(found, before) if before is not None and late(batch) else found
 
     monkeypatch.setattr(kind, "worlds", worlds)
 
 
 @engines
-def test_the_worlds_of_the_batch_before(failed, monkeypatch, engine):
-    stale(engine, monkeypatch,
+def test_the_worlds_of_the_batch_before(failed, monkeypatch, late, engine):
+    stale(engine, monkeypatch, late,
           lambda now, before: replace(now, clean=before.clean, corrupt=before.corrupt))  # fmt: skip
     broken = failed(engine)
     assert {RUNS, OUTPUTS, ALONE} <= broken.keys()
@@ -346,7 +362,7 @@ def test_the_worlds_of_the_batch_before(failed, monkeypatch, engine):
 
 
 @engines
-def test_only_the_cached_outputs_of_the_batch_before(failed, monkeypatch, engine):
+def test_only_the_cached_outputs_of_the_batch_before(failed, monkeypatch, late, engine):
     """The logits are right, so no metric of the clean or the corrupt run shows it."""
 
     def mixed(now, before):
@@ -356,7 +372,7 @@ def test_only_the_cached_outputs_of_the_batch_before(failed, monkeypatch, engine
         runs.sites[site].copy_(old[site])
         return now
 
-    stale(engine, monkeypatch, mixed)
+    stale(engine, monkeypatch, late, mixed)
     broken = failed(engine)
     assert {OUTPUTS, EVERYWHERE} <= broken.keys() <= {OUTPUTS, EVERYWHERE, ALONE}
     assert_far(broken[OUTPUTS])
@@ -397,7 +413,7 @@ def test_swapped_prompts(failed, monkeypatch, engine):
     monkeypatch.setattr(measurement_module, "batches", batches)
     broken = failed(engine)
     assert WORDS in broken
-    assert broken[WORDS].value == 36
+    assert broken[WORDS].value == 24
 
 
 @engines

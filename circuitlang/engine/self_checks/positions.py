@@ -11,7 +11,7 @@ from circuitlang.circuit import AT_END, TOKEN, Logits, Position, Slot
 from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.reference import Worlds
 from circuitlang.engine.self_checks.law import Found, engine_tolerance, gap, guarded, self_check
-from circuitlang.engine.site import Kind, Site, Write
+from circuitlang.engine.site import Write
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import final_site
@@ -47,11 +47,12 @@ def by_token(model: Transformer, worlds: Worlds, probe: PatchEdge) -> Tensor:
 
     Tokens come from the prompts' own ids and positions, prompt by prompt.
     """
-    batch, v = worlds.batch, Site(Kind.V, 1)
+    batch = worlds.batch
     tokens = torch.tensor([pair.clean for pair in batch.pairs], device=batch.clean.device)
     into_logits = isinstance(probe.receivers[0].component, Logits)
     stream = final_site(model) if into_logits else model.input_site(1, mlp=False)
-    base = worlds.clean.activations if into_logits else model.run(tokens, (stream, v))
+    slots = {slot: model.slot_site(1, slot) for slot in Slot if not into_logits}
+    base = worlds.clean.activations if into_logits else model.run(tokens, (stream, *slots.values()))
     change = worlds.corrupt.z(0) - worlds.clean.z(0)
     residual = base[stream].clone()
     pairs = enumerate(batch.pairs)
@@ -62,11 +63,13 @@ def by_token(model: Transformer, worlds: Worlds, probe: PatchEdge) -> Tensor:
             residual[row, token] += write[row, token]
     if into_logits:
         return model.read_out(residual).gather(1, batch.answers)
-    entered = model.project(1, Slot.V, residual)
-    new = base[v].clone()
-    for row, token in marked:
-        new[row, token] = entered[row, token]
-    return model.run(tokens, (), [Write(v, new)]).logits.gather(1, batch.answers)
+    writes = []
+    for slot, site in slots.items():
+        entered, new = model.project(1, slot, residual), base[site].clone()
+        for row, token in marked:
+            new[row, token] = entered[row, token]
+        writes.append(Write(site, new))
+    return model.run(tokens, (), writes).logits.gather(1, batch.answers)
 
 
 def token_of(pair: TokenizedPair, position: Position) -> int:
@@ -78,6 +81,7 @@ def token_of(pair: TokenizedPair, position: Position) -> int:
 
 def shown(pair: TokenizedPair, probe: PatchEdge) -> str:
     """The probe, and what stands at its positions in a prompt: `S2 = "Mary"`."""
-    into = "logits" if isinstance(probe.receivers[0].component, Logits) else "V of layer 1"
-    words = ", ".join(f'{p} = "{pair.shown[token_of(pair, p)].strip()}"' for p in probe.positions)
-    return f"the heads of layer 0 into {into} at {words}"
+    into = "logits" if isinstance(probe.receivers[0].component, Logits) else "Q, K and V of layer 1"
+    named = {position: token_of(pair, position) for position in probe.positions}
+    words = [f'{p} = "{"".join(pair.shown[i : i + 1]).strip()}"' for p, i in named.items()]
+    return f"the heads of layer 0 into {into} at {', '.join(words)}"

@@ -51,7 +51,7 @@ def probed_work(probe: PatchEdge, size: ModelSize, geometry: Geometry) -> Work:
     into_logits = isinstance(probe.receivers[0].component, Logits)
     read = geometry.prompts * size.unembedding
     if not into_logits:
-        read = geometry.tokens * size.keys_values // 2
+        read = geometry.tokens * (size.queries + size.keys_values)
     made = passes(size, geometry, 0 if into_logits else 2)
     return made + Work(0, geometry.tokens * size.output + read)
 
@@ -80,19 +80,18 @@ def position_probe(experiments: Sequence[Experiment], shape: ModelShape) -> Patc
     """An edge that shows where an engine patches: at END and every position that the plan names.
 
     Every head of the first layer sends: at END each of them has seen all tokens that differ. All
-    values of the second layer receive, so that every later layer can carry what entered; a model of
-    one layer has only its logits.
+    queries, keys and values of the second layer receive, so that every later layer can carry what
+    entered; a model of one layer has only its logits.
     """
     senders = tuple(Head(0, head) for head in range(shape.heads))
     if shape.layers == 1:
         return PatchEdge(senders, (Receiver(Logits()),), (AT_END,), False, Direction.NOISING)
     named = (p for e in experiments for p in _positions(e.intervention))
     positions = tuple(dict.fromkeys((*named, AT_END)))
-    first_of_group = shape.heads // shape.kv_heads
-    receivers = tuple(
-        Receiver(Head(1, number * first_of_group), Slot.V) for number in range(shape.kv_heads)
-    )
-    return PatchEdge(senders, receivers, positions, False, Direction.NOISING)
+    first_of_groups = range(0, shape.heads, shape.heads // shape.kv_heads)
+    receivers = [Receiver(Head(1, head), Slot.Q) for head in range(shape.heads)]
+    receivers += [Receiver(Head(1, head), s) for s in (Slot.K, Slot.V) for head in first_of_groups]
+    return PatchEdge(senders, tuple(receivers), positions, False, Direction.NOISING)
 
 
 def check_sample(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
