@@ -259,7 +259,9 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
 
 
 @pytest.mark.parametrize("engine", [FastEngine, ReferenceEngine])
-@pytest.mark.parametrize("names", [("through to V",), ("direct to logits", "through to V", "ablation")])
+@pytest.mark.parametrize(
+    "names", [("through to V",), ("direct to logits", "through to V", "ablation")]
+)
 def test_the_self_checks(bench, engine, names):
     """All of them, in three batches of a run: on the first prompts and on one of every batch."""
     plan = plan_of(bench, *(EXPERIMENTS[name] for name in names))
