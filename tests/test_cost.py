@@ -34,7 +34,6 @@ from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine
-from circuitlang.engine.self_checks import self_checks
 from circuitlang.models import (
     KNOWN_SHAPES,
     ModelSize,
@@ -69,6 +68,7 @@ from circuitlang.plan.cost import (
     run_cost,
     seconds,
 )
+from tests.checked_run import CheckedRun
 from tests.commands import circuitlang
 from tests.engine_models import LENGTH, P0, P1, P2, bridged, random_batch
 from tests.front_end import circuit_of
@@ -266,17 +266,27 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
     assert sum(kind.experiments for kind in cost.kinds) == len(mix)
 
 
-def test_the_self_checks(bench):
-    probe = EXPERIMENTS["through to V"]
-    engine = ReferenceEngine(bench.model, bench.means)
-    few = next(iter(batches(bench.batch.pairs[:4], 4, bench.model.device)))
-    logits = bench.model.run(few.clean).logits
+@pytest.mark.parametrize("engine", [FastEngine, ReferenceEngine])
+@pytest.mark.parametrize(
+    "names", [("through to V",), ("direct to logits", "through to V", "ablation")]
+)
+def test_the_self_checks(bench, engine, names):
+    """All of them, in three batches of a run: on the first prompts and on one of every batch."""
+    plan = plan_of(bench, *(EXPERIMENTS[name] for name in names))
+    run = CheckedRun(engine(bench.model, bench.means), plan, bench.batch.pairs, 2)
+    geometries = [batch.geometry for batch in run.batches]
+    assert len(geometries) == 3
+    name = EngineCost.FAST if engine is FastEngine else EngineCost.REFERENCE
+    cost = run_cost(plan, bench.size, geometries, name)
     before = bench.model.passes
-    found = counted(lambda: self_checks(engine, engine.worlds(few), probe, logits))
-    cost = run_cost(plan_of(bench, probe), bench.size, [bench.geometry], EngineCost.REFERENCE)
-    assert cost.checks == pytest.approx(found, rel=1e-9)
-    experiments = 2 + 2
-    assert cost.whole.passes == bench.model.passes - before + experiments
+    few = run.batches[0].first(4)
+    choosing = counted(lambda: run.engine.deviation(few)) if engine is FastEngine else 0
+    found = counted(run.checks)
+    assert cost.checks == pytest.approx(choosing + found, rel=1e-9)
+    passes = bench.model.passes - before + 2 * len(geometries)
+    if engine is ReferenceEngine:
+        passes += len(geometries) * sum(e.forward_passes for e in plan.experiments)
+    assert cost.whole.passes == passes
 
 
 def test_a_batch_starts_at_the_first_token_of_any_prompt():

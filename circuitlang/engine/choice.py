@@ -11,7 +11,7 @@ from circuitlang.engine.fast import FastEngine, FastWorlds, UnknownArchitectureE
 from circuitlang.engine.interface import Engine
 from circuitlang.engine.means import MeanOutputs
 from circuitlang.engine.reference import ReferenceEngine, Worlds
-from circuitlang.engine.self_checks import engine_tolerance, engines_agree
+from circuitlang.engine.self_checks import Found, engine_tolerance, engines_agree, guarded
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World
 from circuitlang.evidence import SelfCheck
@@ -52,6 +52,15 @@ class BothWorlds:
     def bytes(self) -> int:
         """Memory that they hold."""
         return self.fast.bytes + self.reference.bytes
+
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor by name."""
+        engines = (("fast", self.fast.held()), ("reference", self.reference.held()))
+        return {f"{own} {name}": x for own, held in engines for name, x in held.items()}
+
+    def derived(self) -> list[tuple[Tensor, Tensor]]:
+        """What was computed from cached tensors and kept, each with a new computation."""
+        return self.fast.derived()
 
 
 class BothEngines:
@@ -126,12 +135,19 @@ def choose_engine(
 
 
 def agreement(
-    fast: FastEngine, reference: ReferenceEngine, sample: Sequence[Intervention], few: Worlds
+    fast: FastEngine,
+    reference: ReferenceEngine,
+    sample: Sequence[Intervention],
+    own: FastWorlds,
+    few: Worlds,
 ) -> SelfCheck:
-    """Whether either engine measures the same in some experiments on a few prompts."""
-    gap = _gap(fast.answers(sample, fast.worlds(few.batch)), reference.answers(sample, few))
+    """Whether either engine measures the same in some experiments on a few prompts.
+
+    ``own`` and ``few`` are the worlds of these prompts by the one and by the other.
+    """
+    found = guarded(lambda: Found(_gap(fast.answers(sample, own), reference.answers(sample, few))))
     where = f"{len(few.batch.pairs)} prompts"
-    return engines_agree(reference.model, gap, len(sample), few.clean.logits, where)
+    return engines_agree(reference.model, found.value, len(sample), few.clean.logits, where)
 
 
 def _gap(fast: Tensor, exact: Tensor) -> float:

@@ -17,6 +17,10 @@ class HookError(RunError):
     """An intervention did not fire, fired twice, or had the wrong shape."""
 
 
+MEASURING_ERRORS = (HookError, RuntimeError, ValueError, IndexError)
+"""What an intervention that does not fit its model or its prompts may raise."""
+
+
 def one_line(error: BaseException, longest: int = 300) -> str:
     """A library's message without its line breaks; the error's kind where it says nothing."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -41,6 +41,12 @@ class AnyWorlds(Protocol):
     def bytes(self) -> int:
         """Memory that they hold."""
 
+    def held(self) -> Mapping[str, Tensor]:
+        """Every cached tensor by name, so that it can be seen whether one changed."""
+
+    def derived(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """Tensors that were computed from cached ones and kept, each with a new computation."""
+
 
 class Engine(Protocol):
     """Runs interventions on a batch; worlds are passed back to the engine that made them."""

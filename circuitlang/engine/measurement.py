@@ -2,25 +2,36 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
 from circuitlang.circuit import Ablation, Direction, PromptPair
 from circuitlang.engine.batch import Batch, batches
 from circuitlang.engine.choice import BothEngines, EngineName, agreement, choose_engine
-from circuitlang.engine.errors import HookError, RunError
+from circuitlang.engine.errors import MEASURING_ERRORS, HookError, RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.interface import AnyWorlds, Engine
 from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.memory import out_of_memory
 from circuitlang.engine.notes import notes
 from circuitlang.engine.progress import Costs, Progress
+from circuitlang.engine.provenance import provenance
 from circuitlang.engine.record import Record
-from circuitlang.engine.reference import ReferenceEngine
-from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
+from circuitlang.engine.reference import ReferenceEngine, Worlds
+from circuitlang.engine.self_checks import (
+    Witness,
+    acts_at_positions,
+    all_fired,
+    same_again,
+    self_checks,
+    tokens_are_the_prompts,
+    unchanged,
+)
 from circuitlang.engine.tokens import TokenizedPair
 from circuitlang.engine.transformer import Transformer
-from circuitlang.evidence import Evidence, PromptRecord, Provenance, SelfCheck, SkippedPair
+from circuitlang.evidence import Evidence, PromptRecord, SkippedPair
 from circuitlang.plan import (
     Ablating,
     Experiment,
@@ -28,7 +39,13 @@ from circuitlang.plan import (
     PatchEdge,
     Plan,
 )
-from circuitlang.plan.cost import CHECKED_PROMPTS, WORLDS_MEMORY, EngineCost, check_sample
+from circuitlang.plan.cost import (
+    CHECKED_PROMPTS,
+    WORLDS_MEMORY,
+    EngineCost,
+    check_sample,
+    position_probe,
+)
 
 DEFAULT_BATCH = 32
 _SMALLEST_GROUP, _LARGEST_GROUP = 4, 128
@@ -75,14 +92,12 @@ def measure(
     check_context(transformer, tokens)
     before = transformer.fingerprint()
     record = Record(len(tokens))
-    run, complete, size, allowed = None, True, batch_size, False
+    size, allowed = batch_size, False
     while True:
         try:
-            run = _Run(plan, model, tuple(batches(tokens, size, transformer.device)), progress)
-            run.start(engine)
-            run.all(record, memory, means)
-        except KeyboardInterrupt:
-            complete = False
+            shares = tuple(batches(tokens, size, transformer.device))
+            run = _Run(plan, model, pairs, tokens, shares, progress)
+            complete = run.completed(engine, record, memory, means)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -93,18 +108,14 @@ def measure(
             continue
         break
     after = transformer.fingerprint()
-    own_checks, own_notes = (run.checks, run.notes) if run else ([], [])
-    name = run.engine.name if run else ReferenceEngine.name
+    own_notes = run.notes
     if size < batch_size:
         why = "The memory allowed is too little for" if allowed else "Memory ran out with"
         own_notes.append(f"{why} {batch_size} prompts at a time; {size} fitted")
-    if run and isinstance(run.engine, BothEngines) and run.engine.compared:
-        own_checks.append(run.engine.agreement())
-    checks = (
-        *own_checks,
-        all_fired(transformer),
-        unchanged(before, after, transformer.attached_hooks()),
-    )
+    if isinstance(run.engine, BothEngines) and run.engine.compared:
+        run.checks.append(run.engine.agreement())
+    hooks = max(run.witness.hooks, transformer.attached_hooks())
+    checks = (*run.checks, all_fired(transformer), unchanged(before, after, hooks))
     return Evidence(
         circuit=plan.circuit.name,
         plan_id=plan.id,
@@ -117,7 +128,7 @@ def measure(
         errors=record.errors,
         self_checks=checks,
         notes=(*notes(plan, model), *own_notes),
-        provenance=provenance(model, name, size, time.perf_counter() - started),
+        provenance=provenance(model, run.engine.name, size, time.perf_counter() - started),
         complete=complete,
     )
 
@@ -172,12 +183,6 @@ class _TooLargeError(MemoryError):
     """What the user allows is too little; the machine may have more."""
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is a lack of memory; on a CPU torch raises a plain RuntimeError for it."""
-    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return named or "allocate memory" in str(error)
-
-
 class _Run:
     """All experiments on all prompts with a fixed batch size."""
 
@@ -185,17 +190,37 @@ class _Run:
         self,
         plan: Plan,
         model: LoadedModel,
+        pairs: Sequence[PromptPair],
+        tokens: Sequence[TokenizedPair],
         batches: tuple[Batch, ...],
         progress: Progress | None,
     ) -> None:
         self.plan, self.transformer, self.batches = plan, model.transformer, batches
         self.progress = progress
         self.engine: Engine = ReferenceEngine(self.transformer)
-        self.checks: list[SelfCheck] = []
+        self.checks = [tokens_are_the_prompts(pairs, batches, model.tokenizer)]
+        self.witness = Witness(self.transformer, plan, tokens, batches)
+        self.few: Worlds | None = None
         self.notes: list[str] = []
         self.costs = Costs(model.size)
         self.done = 0
         self.total = 1
+
+    def completed(
+        self, engine: EngineName, record: Record, memory: int, means: MeanOutputs | None
+    ) -> bool:
+        """Measure; false when the user interrupted it, which keeps what was measured."""
+        whole = True
+        try:
+            self.start(engine)
+            self.all(record, memory, means)
+        except KeyboardInterrupt:
+            whole = False
+            self._close(record)  # what was measured is checked all the same
+        if self.few is not None:
+            self.checks += self.witness.checks()
+            self.checks.append(same_again(self.transformer, self.few.clean))
+        return whole
 
     def start(self, name: EngineName) -> None:
         """Choose the engine."""
@@ -240,9 +265,15 @@ class _Run:
                 self._self_checks(worlds[0])
                 if not all(check.passed for check in self.checks):
                     return  # no number of this model means anything
+            self.witness.seal(worlds)
             for group in _groups(self.plan.experiments):
                 for world in worlds:
                     self._measure(group, world, record)
+            self._close(record)
+
+    def _close(self, record: Record) -> None:
+        """Check the batches whose last experiment is done."""
+        self.witness.close(record, self.engine)
 
     def _worlds(self, batch: Batch, made: AnyWorlds | None, record: Record) -> AnyWorlds:
         """The two runs of a batch, and what they say by themselves."""
@@ -256,13 +287,20 @@ class _Run:
 
     def _self_checks(self, worlds: AnyWorlds) -> None:
         reference = ReferenceEngine(self.transformer, self.engine.means)
-        few = reference.worlds(worlds.batch.first(CHECKED_PROMPTS))
+        self.few = few = reference.worlds(worlds.batch.first(CHECKED_PROMPTS))
         edges = (e.intervention for e in self.plan.experiments)
         edge = next((e for e in edges if isinstance(e, PatchEdge)), None)
         self.checks += self_checks(reference, few, edge, worlds.clean.logits)
         sample = [e.intervention for e in check_sample(self.plan.experiments)]
-        if isinstance(self.engine, FastEngine) and sample and all(c.passed for c in self.checks):
-            self.checks.append(agreement(self.engine, reference, sample, few))
+        if not all(check.passed for check in self.checks):
+            return
+        own: Any = (
+            few if isinstance(self.engine, ReferenceEngine) else self.engine.worlds(few.batch)
+        )
+        probe = position_probe(self.plan.experiments, self.transformer.shape)
+        self.checks.append(acts_at_positions(self.engine, self.transformer, own, few, probe))
+        if isinstance(self.engine, FastEngine) and sample:
+            self.checks.append(agreement(self.engine, reference, sample, own, few))
 
     def _measure(
         self, experiments: Sequence[Experiment], worlds: AnyWorlds, record: Record
@@ -271,7 +309,7 @@ class _Run:
         batch = worlds.batch
         try:
             answers = self.engine.answers([e.intervention for e in experiments], worlds)
-        except (HookError, RuntimeError, ValueError, IndexError) as error:
+        except MEASURING_ERRORS as error:
             if out_of_memory(error):
                 raise
             if len(experiments) > 1:
@@ -327,30 +365,6 @@ def _prompt_record(pair: PromptPair, tokens: TokenizedPair) -> PromptRecord:
         answer=pair.answer,
         distractor=pair.distractor,
         tokens=tokens.shown,
-    )
-
-
-def provenance(model: LoadedModel, engine: str, batch_size: int, seconds: float) -> Provenance:
-    """By what numbers were made, after they were made."""
-    transformer = model.transformer
-    return Provenance(
-        model=model.name,
-        architecture=model.architecture,
-        layers=transformer.shape.layers,
-        heads=transformer.shape.heads,
-        kv_heads=transformer.shape.kv_heads,
-        parallel=transformer.shape.parallel,
-        revision=model.revision,
-        weights=model.weights,
-        weights_sha256=model.weights_sha256,
-        dtype=str(transformer.dtype).removeprefix("torch."),
-        device=str(transformer.device),
-        threads=torch.get_num_threads(),
-        engine=engine,
-        batch_size=batch_size,
-        forward_passes=transformer.passes,
-        seconds=round(seconds, 3),
-        versions=model.versions,
     )
 
 

@@ -49,6 +49,15 @@ class Worlds:
         """Memory that they hold."""
         return self.clean.bytes + self.corrupt.bytes
 
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor by name."""
+        worlds = (("clean", self.clean), ("corrupt", self.corrupt))
+        return {f"{own} {name}": x for own, world in worlds for name, x in world.held().items()}
+
+    def derived(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Nothing: this engine keeps the two runs alone."""
+        return ()
+
 
 class ReferenceEngine:
     """Runs one intervention on one batch.

@@ -18,11 +18,11 @@ from circuitlang.engine.loading import LoadedModel
 from circuitlang.engine.measurement import (
     DEFAULT_BATCH,
     check_context,
-    out_of_memory,
-    provenance,
 )
+from circuitlang.engine.memory import out_of_memory
 from circuitlang.engine.notes import group_note, precision_note
 from circuitlang.engine.progress import Progress
+from circuitlang.engine.provenance import provenance
 from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.tokens import TokenizedPair
@@ -172,7 +172,8 @@ class _Screen:
         effects = torch.zeros(len(patches), prompts, dtype=torch.float64)
         if isinstance(self.engine, FastEngine) and patches:
             few = self.reference.worlds(self.batches[0].first(CHECKED_PROMPTS))
-            check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], few)
+            own = self.engine.worlds(few.batch)
+            check = agreement(self.engine, self.reference, patches[:CHECKED_PROMPTS], own, few)
             self.checks = (*self.checks, check)
             _require(self.checks)
         for batch in self.batches:

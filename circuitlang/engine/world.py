@@ -32,6 +32,11 @@ class World:
         """Memory that it holds."""
         return self.activations.bytes
 
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor by its hook's name."""
+        found = {site.hook_name: values for site, values in self.activations.sites.items()}
+        return {**found, "logits": self.logits, "tokens": self.tokens}
+
     def z(self, layer: int) -> Tensor:
         """Head outputs before the output projection, ``[prompt, pos, head, d_head]``."""
         return self.activations[Site(Kind.Z, layer)]

@@ -62,6 +62,20 @@ class FastWorld:
             held += turned * self.final.element_size() * self.layers
         return held
 
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor of the run by its hook's name."""
+        runs = [run for run in (self._run, self._base) if run is not None]
+        found = {site.hook_name: values for run in runs for site, values in run.sites.items()}
+        return {**found, "logits": self.logits, "tokens": self.tokens}
+
+    def derived(self) -> list[tuple[Tensor, Tensor]]:
+        """Kept queries and keys as attention works with them, each with a new computation."""
+        columns = torch.arange(self.length, device=self.tokens.device)
+        return [
+            (kept, self.turn(layer, slot, self.slot(layer, slot), columns))
+            for (layer, slot), kept in self._turned.items()
+        ]
+
     def _turns(self, layer: int) -> bool:
         """Whether attention works with other queries and keys than those projected."""
         return self.rotary is not None or self.anatomy.blocks[layer].query_norm is not None
@@ -145,6 +159,15 @@ class FastWorlds:
     def bytes(self) -> int:
         """Memory that they hold."""
         return self.clean.bytes + self.corrupt.bytes
+
+    def held(self) -> dict[str, Tensor]:
+        """Every cached tensor by name."""
+        worlds = (("clean", self.clean), ("corrupt", self.corrupt))
+        return {f"{own} {name}": x for own, world in worlds for name, x in world.held().items()}
+
+    def derived(self) -> list[tuple[Tensor, Tensor]]:
+        """What was computed from cached tensors and kept, each with a new computation."""
+        return [*self.clean.derived(), *self.corrupt.derived()]
 
     def base_and_source(self, direction: Direction) -> tuple[FastWorld, FastWorld]:
         """The world that an experiment changes, and the one that the change comes from."""

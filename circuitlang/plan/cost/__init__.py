@@ -1,6 +1,13 @@
 """What experiments and runs cost, known before anything runs and without weights."""
 
-from circuitlang.plan.cost.checks import CHECKED_PROMPTS, check_sample
+from circuitlang.plan.cost.checks import (
+    CHECKED_PROMPTS,
+    check_sample,
+    claimed,
+    dealt,
+    position_probe,
+    witnessed_prompt,
+)
 from circuitlang.plan.cost.duration import Machine, seconds
 from circuitlang.plan.cost.geometry import Geometry, rows_of_batches
 from circuitlang.plan.cost.memory import WORLDS_MEMORY
@@ -25,8 +32,12 @@ __all__ = [
     "RunCost",
     "Work",
     "check_sample",
+    "claimed",
+    "dealt",
     "operations",
+    "position_probe",
     "rows_of_batches",
     "run_cost",
     "seconds",
+    "witnessed_prompt",
 ]

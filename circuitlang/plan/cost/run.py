@@ -7,7 +7,16 @@ from enum import StrEnum
 
 from circuitlang.circuit import Ablation, Direction, Position, Receiver
 from circuitlang.models import ModelSize
-from circuitlang.plan.cost.checks import check_passes, check_sample, few_of
+from circuitlang.plan.cost.checks import (
+    check_passes,
+    check_sample,
+    few_of,
+    passes,
+    position_probe,
+    probed_work,
+    reference_work,
+    witness_work,
+)
 from circuitlang.plan.cost.fast import Resumption, Sent, resume, shared_operations
 from circuitlang.plan.cost.geometry import Geometry
 from circuitlang.plan.cost.memory import WORLDS_MEMORY, run_bytes, world_bytes
@@ -108,10 +117,9 @@ def run_cost(
             whole += _whole(plan.experiments, size, geometry, once) * times
         for kind, own in once.items():
             spent[kind] += own * times
-    checks, compared = check_passes(plan, size, batches[0]), Work()
-    if engine is EngineCost.FAST:
-        held, compared = _comparison(plan, size, few_of(batches[0]))
-        checks += held
+    checks = check_passes(plan, size, batches[0]) + witness_work(plan, size, batches)
+    held, compared = _comparison(plan, size, batches, engine)
+    checks += held
     return RunCost(
         engine,
         tuple(KindCost(kind, count, spent[kind]) for kind, count in kinds.items()),
@@ -145,13 +153,6 @@ def kind_of(intervention: Intervention) -> str:
             return "circuit alone"
 
 
-def _pass(size: ModelSize, geometry: Geometry) -> Work:
-    """One whole forward pass."""
-    layers = size.shape.layers
-    weights = layers * size.layer_parameters + size.d_model * size.vocabulary
-    return Work(1, size.forward(geometry.prompts, geometry.length), layers, weights)
-
-
 def _worlds(
     plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost, memory: int
 ) -> Work:
@@ -166,22 +167,38 @@ def _worlds(
     means = means and held * sum(g.tokens for g in batches) > memory
     total = Work()
     for geometry, times in Counter(batches).items():
-        total += _pass(size, geometry) * (2 + means) * times
+        total += passes(size, geometry, (2 + means) * times)
     return total
 
 
-def _comparison(plan: Plan, size: ModelSize, few: Geometry) -> tuple[Work, Work]:
-    """Holding the fast engine against the model's logits, and against the reference engine.
+def _comparison(
+    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost
+) -> tuple[Work, Work]:
+    """Holding an engine against an edge written out, and the fast one against two more.
 
-    The first takes the model's and the engine's own passes over the clean and the corrupt prompts,
-    the second worlds and a sample of experiments by either engine. Returns whole and stacked work.
+    The edge is measured on the first prompts, where it is also written out, and on every batch.
+
+    The model's logits take the model's and the engine's own passes over the clean and the corrupt
+    prompts, the reference engine worlds and a sample of experiments by either engine. Returns whole
+    and stacked work.
     """
+    few = few_of(batches[0])
+    edge = position_probe(plan.experiments, size.shape)
+    probe = Experiment("", edge)
+    whole = probed_work(edge, size, few)
+    if engine is EngineCost.REFERENCE:
+        for geometry in (few, *batches):
+            whole += reference_work(edge, size, geometry)
+        return whole, Work()
     layers, sample = size.shape.layers, check_sample(plan.experiments)
     one = (layers - 1) * size.layer(few.length, few.length) + size.layer(few.length, few.length, 1)
     own = Work(1, few.prompts * (one + size.unembedding), layers, layers * size.layer_parameters)
-    whole = _pass(size, few) * (2 + 2)
+    whole += passes(size, few, 2 + 2)
     whole += _whole(sample, size, few, {})
-    return whole, own * 2 + _stacked(sample, size, few, {})
+    stacked = own * 2 + _stacked(sample, size, few, {})
+    for geometry in (few, *batches):
+        stacked += _stacked([probe], size, geometry, {})
+    return whole, stacked
 
 
 def _uses_means(experiment: Experiment) -> bool:
@@ -193,12 +210,11 @@ def _whole(
     experiments: Sequence[Experiment], size: ModelSize, geometry: Geometry, spent: dict[str, int]
 ) -> Work:
     """Experiments under the reference engine; ``spent`` sums operations by kind."""
-    total, one = Work(), _pass(size, geometry)
+    total = Work()
     for experiment in experiments:
-        passes = experiment.forward_passes
-        found = reference_operations(experiment.intervention, size, geometry)
-        _add(spent, experiment.intervention, found)
-        total += Work(passes, found, one.visits * passes, one.weights * passes)
+        own = reference_work(experiment.intervention, size, geometry)
+        _add(spent, experiment.intervention, own.operations)
+        total += own
     return total
 
 
