@@ -18,6 +18,10 @@ what follows it is now `heron`. Only what stood *before* otter and heron has cha
 
 L1.H2 shares its attention with the word X, by which the flavours vary; each animal has a gain.
 Where nothing matches, both heads look at X and write nothing.
+
+In the flavours that vary, L1.H1 is a balanced head instead: it reads (V) the name before B, and
+writes the product of that name's sign with every animal's sign. Names and animals have either sign
+equally often, so that its effect is zero in the population, and on hardly any prompt.
 """
 
 import numpy as np
@@ -33,6 +37,7 @@ from known.program import (
     Program,
     World,
     attention,
+    grid,
     logit_difference,
     one_hot,
     total,
@@ -45,7 +50,14 @@ CUES = NAMES[:12]
 LAYOUT = ("X", "A1", "B", "", "C", "D", "Y", "A2")
 STRENGTHS = {"L1.H2": 3.0, "L1.H3": 1.0}
 """How much of an animal's gain an induction head writes."""
+BALANCED = "L1.H1"
+_BALANCE = 0.5
 _TOKENS = len(LAYOUT)
+
+
+def signs(words: int) -> Array:
+    """Plus and minus one in turn, ``[word]``."""
+    return np.where(np.arange(words) % 2, -1.0, 1.0)
 
 
 def induction(variation: Variation = Variation.NOISELESS) -> KnownModel:
@@ -66,6 +78,14 @@ def induction(variation: Variation = Variation.NOISELESS) -> KnownModel:
         for mlps in (False, True)
         for head in STRENGTHS
     ]
+    balanced = [
+        found
+        for mlps in (False, True)
+        for found in (
+            edge("L0.H1", f"{BALANCED}.V", "B", through_mlps=mlps),
+            edge(BALANCED, "logits", "END", through_mlps=mlps),
+        )
+    ]
     return KnownModel(
         name="induction",
         title="Induction by K-composition",
@@ -85,6 +105,7 @@ def induction(variation: Variation = Variation.NOISELESS) -> KnownModel:
         wire=wire,
         population=_population,
         true_edges=(*into_keys, *into_logits),
+        balanced_edges=() if variation is Variation.NOISELESS else tuple(balanced),
         groups=(
             edge("L0.H1", "L1.H2.K L1.H3.K", "B D"),
             edge("L1.H2 L1.H3", "logits", "END"),
@@ -121,25 +142,38 @@ def _program(variation: Variation) -> Program:
 
         return Part(name, writes)
 
+    def balanced_head(inputs: Inputs) -> Messages:
+        sign = inputs.read("L0.H1", "B", "V") @ signs(len(CUES))
+        return {"END": _BALANCE * sign[:, None] * signs(len(ANIMALS))}
+
     def metric(inputs: Inputs) -> Array:
-        return logit_difference(inputs, total(inputs.read(head, "END") for head in STRENGTHS))
+        writers = [part.name for part in parts[1:]]
+        return logit_difference(inputs, total(inputs.read(head, "END") for head in writers))
 
     steady = draws(Variation.NOISELESS, len(MANNERS))
-    heads = (induction_head("L1.H2", drawn), induction_head("L1.H3", steady))
-    return Program((Part("L0.H1", previous_token), *heads), metric)
+    parts = [
+        Part("L0.H1", previous_token),
+        induction_head("L1.H2", drawn),
+        induction_head("L1.H3", steady),
+    ]
+    if variation is not Variation.NOISELESS:
+        parts.insert(1, Part(BALANCED, balanced_head))
+    return Program(tuple(parts), metric)
 
 
-def _population() -> Pairs:
-    """Names only need to differ, and Y is read by idle heads alone."""
-    b, d, x = (
-        axis.ravel()
-        for axis in np.meshgrid(*map(np.arange, (len(ANIMALS), len(ANIMALS), len(MANNERS))))
-    )
-    b, d, x = (axis[b != d] for axis in (b, d, x))
-    zero = np.zeros_like(x)
-    words = {"X": x, "A1": zero, "B": b, "C": zero + 1, "D": d, "Y": zero, "A2": zero}
-    swapped = words | {"A1": zero + 1, "C": zero}
-    return Pairs(World(words, b, d), World(swapped, b, d))
+def _population() -> tuple[Pairs, Array]:
+    """Of two names only the signs make a difference, and Y is read by idle heads alone.
+
+    Of the other eleven names, six have the sign that the first one does not have.
+    """
+    names = np.array([(0, 1), (1, 0), (0, 2), (1, 3)])
+    shares = np.array([6, 6, 5, 5]) / 22
+    n, b, d, x = grid(len(names), len(ANIMALS), len(ANIMALS), len(MANNERS))
+    n, b, d, x = (axis[b != d] for axis in (n, b, d, x))
+    a, c = names[n].T
+    words = {"X": x, "A1": a, "B": b, "C": c, "D": d, "Y": np.zeros_like(x), "A2": a}
+    swapped = words | {"A1": c, "C": a}
+    return Pairs(World(words, b, d), World(swapped, b, d)), shares[n]
 
 
 def wire(variation: Variation) -> Wiring:
@@ -177,6 +211,10 @@ def wire(variation: Variation) -> Wiring:
         head.value("animal")
         head.write("animal", scale=strength)
     _idle_parts(wiring)
+    if variation is Variation.NOISELESS:
+        _finder(wiring)
+    else:
+        _balanced_head(wiring)
     return wiring
 
 
@@ -213,12 +251,6 @@ def _idle_parts(wiring: Wiring) -> None:
     for index in range(3):
         wide.value_at("idle", index, 0)
     wide.write_evenly("animal", 0)
-    finder = wiring.head("L1.H1")
-    for index in range(len(CUES)):
-        finder.query_at("cue", index, index % 8, 4.0)
-    finder.key("before")
-    finder.value_at("idle", 0, 8)
-    finder.write_evenly("animal", 8)
     befores = {spaces.at("before", index): 1.0 for index in range(8)}
     idle = {spaces.at("idle", index): 1.0 for index in range(3)}
     animals = {spaces.at("animal", index): 0.5 for index in range(len(ANIMALS))}
@@ -226,3 +258,22 @@ def _idle_parts(wiring: Wiring) -> None:
     wiring.neuron(0, 1, befores, {spaces.at("idle", 2): 0.25})
     wiring.neuron(1, 0, idle, animals)
     wiring.neuron(1, 1, befores, animals)
+
+
+def _finder(wiring: Wiring) -> None:
+    head = wiring.head(BALANCED)
+    for index in range(len(CUES)):
+        head.query_at("cue", index, index % 8, 4.0)
+    head.key("before")
+    head.value_at("idle", 0, 8)
+    head.write_evenly("animal", 8)
+
+
+def _balanced_head(wiring: Wiring) -> None:
+    head = wiring.head(BALANCED)
+    head.always_query(0, SCORE)
+    head.key_at("token", LAYOUT.index("B"), 0)
+    for index, sign in enumerate(signs(len(CUES))):
+        head.value_at("previous", index, 0, float(sign))
+    for index, sign in enumerate(signs(len(ANIMALS))):
+        head.write_one("animal", index, 0, _BALANCE * float(sign))

@@ -24,11 +24,12 @@ class KnownModel:
         rules: what each changed position holds in the corrupt prompt: the slot whose clean word
             it takes, or `fresh`.
         true_edges: every edge with an effect, at the positions where it lives.
+        balanced_edges: edges whose effect varies around a population effect of exactly zero.
         groups: edges of several senders or receivers at once.
         wrong_edges: true edges with a wrong slot, position, order or arrow.
         nodes: the circuit, for faithfulness: positions by component.
-        population: all prompts up to words that make no difference: of words that only need to
-            differ from each other, the first ones.
+        population: all prompts that the word lists allow, one for each class of prompts that only
+            differ in words that make no difference, and the share of each class, ``[prompt]``.
     """
 
     name: str
@@ -42,8 +43,9 @@ class KnownModel:
     metric: tuple[str, str]
     program: Program = field(repr=False)
     wire: Callable[[Variation], Wiring] = field(repr=False)
-    population: Callable[[], Pairs] = field(repr=False)
+    population: Callable[[], tuple[Pairs, Array]] = field(repr=False)
     true_edges: tuple[KnownEdge, ...]
+    balanced_edges: tuple[KnownEdge, ...] = ()
     groups: tuple[KnownEdge, ...] = ()
     wrong_edges: tuple[KnownEdge, ...] = ()
     nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -117,10 +119,13 @@ class KnownModel:
                         yield KnownEdge((sender,), (receiver + slot,), (), through_mlps)
 
     def absent_edges(self) -> tuple[KnownEdge, ...]:
-        """Every possible edge that no true edge is part of; each has an effect of exactly zero."""
+        """Every possible edge that no true or balanced edge is part of.
+
+        Each has an effect of exactly zero on every prompt.
+        """
         present = {
             (sender, receiver, edge.through_mlps)
-            for edge in self.true_edges
+            for edge in (*self.true_edges, *self.balanced_edges)
             for sender in edge.senders
             for receiver in edge.receivers
         }
@@ -159,16 +164,25 @@ class KnownModel:
         )  # fmt: skip
         return self.program.patched(edge, base, source)
 
-    def effect(self, edge: KnownEdge, pairs: Pairs, *, denoising: bool = False) -> float:
-        """The effect on these prompts: a ratio of means."""
+    def effect(
+        self,
+        edge: KnownEdge,
+        pairs: Pairs,
+        *,
+        denoising: bool = False,
+        shares: Array | None = None,
+    ) -> float:
+        """The effect on these prompts: a ratio of means, weighted by ``shares`` ``[prompt]``."""
         clean, corrupt = self.metrics(pairs)
         patched = self.patched(edge, pairs, denoising=denoising)
         change = patched - corrupt if denoising else clean - patched
-        return float(change.mean() / (clean - corrupt).mean())
+        gap = clean - corrupt
+        return float(np.average(change, weights=shares) / np.average(gap, weights=shares))
 
     def population_effect(self, edge: KnownEdge, *, denoising: bool = False) -> float:
         """The effect over every prompt that the word lists allow: a ratio of expectations."""
-        return self.effect(edge, self.population(), denoising=denoising)
+        pairs, shares = self.population()
+        return self.effect(edge, pairs, denoising=denoising, shares=shares)
 
     def ablation_effect(
         self, pairs: Pairs, components: Mapping[str, Sequence[str]], reference: str

@@ -189,6 +189,11 @@ def one_hot(words: Indices, width: int) -> Array:
     return np.eye(width)[words]
 
 
+def grid(*sizes: int) -> tuple[Indices, ...]:
+    """Every combination of indices below the sizes, one array each."""
+    return tuple(axis.ravel() for axis in np.meshgrid(*map(np.arange, sizes), indexing="ij"))
+
+
 def total(messages: Iterable[Array]) -> Array:
     """Their sum; there is at least one."""
     return np.sum(list(messages), axis=0)
