@@ -2,6 +2,7 @@
 
 from known.edge import KnownEdge, edge
 from known.induction import induction
+from known.ioi import ioi
 from known.model import KnownModel
 from known.program import Pairs, Program, World
 from known.variation import Variation
@@ -15,4 +16,5 @@ __all__ = [
     "World",
     "edge",
     "induction",
+    "ioi",
 ]
