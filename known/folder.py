@@ -22,6 +22,7 @@ def write_folder(wiring: "Wiring", folder: Path, dtype: str) -> Path:
         for name, array in wiring.tensors().items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     unknown, end = wiring.words[:2]
     config = {
         "architectures": ["GPT2LMHeadModel"],
