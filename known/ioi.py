@@ -163,9 +163,11 @@ def _program(variation: Variation) -> Program:
 
 
 def _population() -> tuple[Pairs, Array]:
-    io, s, x, y = grid(len(PEOPLE), len(PEOPLE), len(MANNERS), len(PLANTS))
-    io, s, x, y = (axis[io != s] for axis in (io, s, x, y))
-    words = {"X": x, "IO": io, "S1": s, "Y": y, "S2": s}
+    """No head looks at both X and Y, and what heads write is added up: one Y for each X gives the
+    means of all pairs of them."""
+    io, s, x = grid(len(PEOPLE), len(PEOPLE), len(MANNERS))
+    io, s, x = (axis[io != s] for axis in (io, s, x))
+    words = {"X": x, "IO": io, "S1": s, "Y": x, "S2": s}
     shares = np.full(len(io), 1 / len(io))
     return Pairs(World(words, io, s), World(words | {"S2": io}, io, s)), shares
 

@@ -28,8 +28,9 @@ class KnownModel:
         groups: edges of several senders or receivers at once.
         wrong_edges: true edges with a wrong slot, position, order or arrow.
         nodes: the circuit, for faithfulness: positions by component.
-        population: all prompts that the word lists allow, one for each class of prompts that only
-            differ in words that make no difference, and the share of each class, ``[prompt]``.
+        population: prompts and their shares, ``[prompt]``, whose weighted means are those of all
+            prompts that the word lists allow: one for each class of prompts that only differ in
+            words that make no difference to a mean.
     """
 
     name: str
@@ -173,9 +174,12 @@ class KnownModel:
         shares: Array | None = None,
     ) -> float:
         """The effect on these prompts: a ratio of means, weighted by ``shares`` ``[prompt]``."""
-        clean, corrupt = self.metrics(pairs)
-        patched = self.patched(edge, pairs, denoising=denoising)
-        change = patched - corrupt if denoising else clean - patched
+        clean, in_clean = self.program.run(pairs.clean)
+        corrupt, in_corrupt = self.program.run(pairs.corrupt)
+        if denoising:
+            change = self.program.carried(edge, pairs.corrupt, in_corrupt, in_clean) - corrupt
+        else:
+            change = clean - self.program.carried(edge, pairs.clean, in_clean, in_corrupt)
         gap = clean - corrupt
         return float(np.average(change, weights=shares) / np.average(gap, weights=shares))
 

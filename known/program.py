@@ -113,8 +113,10 @@ class Program:
 
     def patched(self, edge: KnownEdge, base: World, source: World) -> Array:
         """The metric of the base world with the edge carrying the source world, ``[prompt]``."""
-        _, before = self.run(base)
-        _, sent = self.run(source)
+        return self.carried(edge, base, self.run(base)[1], self.run(source)[1])
+
+    def carried(self, edge: KnownEdge, base: World, before: Run, sent: Run) -> Array:
+        """The same from the two worlds' messages."""
         carried = self._through_mlps(edge, base, before, sent) if edge.through_mlps else sent
 
         def intercept(receiver: str, slot: str, sender: str, position: str) -> Array | None:
