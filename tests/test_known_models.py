@@ -179,6 +179,22 @@ def test_ablations_and_the_circuit_alone(folders, loaded, name):
             assert model.faithfulness(pairs, by, kept) == pytest.approx(share, abs=EXACT)
 
 
+def test_a_model_wired_otherwise_is_noticed(tmp_path, loaded):
+    """The comparison can fail: one weight of an induction head is a fifth larger."""
+    model = induction()
+    wiring = model.wire(Variation.NOISELESS)
+    wiring.head("L1.H3").o[:] *= 1.2
+    folder = wiring.write_folder(tmp_path / "other")
+    found = edge("L1.H3", "logits", "END")
+    text = model.circuit_text(f'"{folder}" dtype float64', [(found, ANY)], 4, test=QUIET)
+    plan, prompts, evidence = measured(loaded, text)
+    pairs = model.read(prompts)
+    # Clean: 3 + 1.2 logits, not 3 + 1. Patched: 3 - 1.2, not 3 - 1.
+    assert gap(evidence.clean, model.metrics(pairs)[0]) == pytest.approx(0.2)
+    patched = evidence.patched[plan.needs[0].of(Use.EFFECT)]
+    assert gap(patched, model.patched(found, pairs)) == pytest.approx(0.2)
+
+
 BY_HAND = {
     "induction": [
         (edge("L0.H1", "L1.H2.K", "B D"), 3 / 4, 3 / 4),
