@@ -121,6 +121,7 @@ settings_lines = st.one_of(
     _setting("seed", st.just(()), st.tuples(counts)),
     _setting("minimum effect", st.just(()), st.tuples(quantities())),
     _setting("random edges", st.just(()), st.tuples(counts)),
+    _setting("looks", st.just(()), st.tuples(counts)),
 )
 options = st.tuples(words, words | texts.map(word))
 sections = st.one_of(

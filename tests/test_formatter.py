@@ -53,7 +53,8 @@ test {
   ablation mean per template
   significance 5% correction holm
   minimum effect 1 logits
-  random  edges 100 }
+  random  edges 100
+  looks  4 }
 # the end"""
 
 TIDY = """\
@@ -101,6 +102,7 @@ test {
   significance   5% correction holm
   minimum effect 1 logits
   random edges   100
+  looks          4
 }
 
 # the end

@@ -40,7 +40,7 @@ def test_the_words_of_the_language() -> None:
     assert keywords() == {
         *SECTIONS, "builtin", "gguf", "clean", "corrupt", "from", "sample", "seed", "at", "no",
         "each", "in", "within", "by", "faithfulness", "ablate", "ablation", "per", "significance",
-        "correction", "direction", "resamples", "minimum", "effect", "random",
+        "correction", "direction", "resamples", "minimum", "effect", "random", "looks",
     }  # fmt: skip
 
 

@@ -51,3 +51,5 @@ class TestSettings:
     minimum_effect: float = 0.01
     random_edges: int = 100
     """Matched random edges that each edge is set against, at most; 0 for none."""
+    looks: int = 1
+    """Stages after which a run may stop, all claims decided; each spends a part of the level."""

@@ -116,13 +116,30 @@ def plan(
     batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
     memory: MemoryOption = 1.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    pilot: Annotated[
+        int | None,
+        typer.Option(min=1, help="Load the model; measure the claims on so many further prompts."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the pilot as JSON.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Of a pilot: cpu, cuda, mps.")] = "cpu",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Show what a run would measure and what it would cost, without the model's weights."""
+    """Show what a run would measure, cost and be able to show, without the model's weights."""
+    held = int(memory * (1 << 30))
+    if pilot is not None:
+        from circuitlang.cli.piloting import PilotOptions, pilot_file
+
+        options = PilotOptions(pilot, json, device, engine.value, batch, held, threads, quiet)
+        raise typer.Exit(pilot_file(Session.open(file), options))
+    if json is not None:
+        fail("`--json` of `plan` writes a pilot: add `--pilot 20`")
+        raise typer.Exit(ExitCode.USAGE)
     from circuitlang.cli.planning import show_plan
     from circuitlang.plan.cost import EngineCost
 
     engines = tuple(e for e in EngineCost if engine in (e.value, EngineOption.BOTH))
-    held = int(memory * (1 << 30))
     raise typer.Exit(show_plan(Session.open(file), engines, batch, threads, held))
 
 

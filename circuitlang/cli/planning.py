@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from circuitlang.circuit import show_positions, to_graph
 from circuitlang.cli.cost_lines import cost_lines, no_estimate
 from circuitlang.cli.estimate import estimate
+from circuitlang.cli.power_lines import power_lines
 from circuitlang.cli.session import Session, has_errors, print_out, show_diagnostics
 from circuitlang.plan import (
     AblateNodes,
@@ -41,6 +42,7 @@ def show_plan(
     ]
     found = estimate(plan, engines, batch, threads, memory)
     lines += no_estimate(plan) if found is None else cost_lines(plan, found)
+    lines += power_lines(circuit)
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, name in need.experiments:

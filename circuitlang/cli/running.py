@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuitlang.circuit import expand
-from circuitlang.cli.preparing import prepare
+from circuitlang.cli.preparing import Ready, prepare
 from circuitlang.cli.session import (
     Session,
     can_write,
@@ -14,10 +15,21 @@ from circuitlang.cli.session import (
     write_text,
 )
 from circuitlang.cli.terminal import Looks, progress
-from circuitlang.evidence import Evidence, load_evidence, save_evidence
+from circuitlang.evidence import Evidence, joined, load_evidence, save_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
-from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
+from circuitlang.plan.looks import look_with, looks_of
+from circuitlang.report import (
+    ExitCode,
+    Report,
+    Verdict,
+    exit_code,
+    render_json,
+    render_terminal,
+)
+
+if TYPE_CHECKING:
+    from circuitlang.engine.means import MeanOutputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +105,16 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         (p.clean.text, p.corrupt.text, p.answer, p.distractor)
         for p in expand(circuit.prompts, circuit.metric)
     ]
+    # A run with several looks may have stopped before the last prompt.
+    if circuit.settings.looks > 1 and evidence.prompts:
+        wanted = wanted[: len(measured)]
     if measured != wanted:
         return "it was measured on other prompts"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
     # Random edges may be missing: they decide nothing, and the report says how many there are.
+    if circuit.settings.looks > 1 and look_with(circuit, len(evidence.prompts)) is None:
+        return "it ends between two of this file's looks"
     needed = {name for need in plan.needs for _, name in need.experiments}
     missing = needed - evidence.patched.keys() - evidence.errors.keys()
     if missing and evidence.complete:
@@ -107,24 +124,63 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
 
 def _run(session: Session, options: RunOptions) -> ExitCode:
     ready = prepare(session, options.device, options.threads, quiet=options.quiet)
+    plan = compile_plan(ready.circuit)
+    if plan.circuit.settings.looks > 1:
+        evidence = _in_looks(session, plan, ready, options)
+    else:
+        evidence = _measured(plan, ready, options, slice(None))
+    saved = options.evidence is None or _saved(evidence, options.evidence)
+    code = _report(session, plan, evidence, options.json, options.verbose)
+    return code if saved else ExitCode.NOT_RUN
+
+
+def _measured(
+    plan: Plan,
+    ready: Ready,
+    options: RunOptions,
+    rows: slice,
+    means: "MeanOutputs | None" = None,
+) -> Evidence:
+    """A plan on some of its prompts."""
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure
 
-    plan = compile_plan(ready.circuit)
     with progress(quiet=options.quiet) as advance:
-        evidence = measure(
+        return measure(
             plan,
             ready.model,
-            ready.pairs,
-            ready.tokens,
+            ready.pairs[rows],
+            ready.tokens[rows],
             engine=EngineName(options.engine),
             batch_size=options.batch,
             memory=int(options.memory * (1 << 30)),
             progress=advance,
+            means=means,
         )
-    saved = options.evidence is None or _saved(evidence, options.evidence)
-    code = _report(session, plan, evidence, options.json, options.verbose)
-    return code if saved else ExitCode.NOT_RUN
+
+
+def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -> Evidence:
+    """A plan measured look by look, until every claim is decided.
+
+    Means are of all corrupt prompts from the first look on, so that every look ablates alike.
+    """
+    from circuitlang.engine.measurement import means_of
+    from circuitlang.verdict import judge_look
+
+    means = means_of(plan, ready.model, ready.tokens, options.batch)
+    evidence, start = None, 0
+    for look in looks_of(plan.circuit):
+        part = _measured(plan, ready, options, slice(start, look.prompts), means)
+        evidence = part if evidence is None else joined(evidence, part)
+        start = look.prompts
+        verdicts = {claim.verdict for claim in judge_look(plan, evidence, session.source).claims}
+        if not evidence.complete or Verdict.INCONCLUSIVE not in verdicts:
+            break
+    if evidence is None:
+        raise ValueError("a run has at least one look")
+    # Evidence that is judged again, perhaps by another file, tells how it came about.
+    note = f"the run ended after look {look.number} of {plan.circuit.settings.looks}"
+    return evidence.model_copy(update={"notes": (*evidence.notes, note)})
 
 
 def _saved(evidence: Evidence, path: Path) -> bool:
@@ -139,9 +195,9 @@ def _saved(evidence: Evidence, path: Path) -> bool:
 def _report(
     session: Session, plan: Plan, evidence: Evidence, json: Path | None, verbose: bool
 ) -> ExitCode:
-    from circuitlang.verdict import judge
+    from circuitlang.verdict import judge_look
 
-    report = judge(plan, evidence, session.source)
+    report = judge_look(plan, evidence, session.source)
     # The file first: a terminal that has gone away must not cost the result of a long run.
     written = json is None or write_text(json, render_json(report))
     print_out(_rendered(report, verbose))

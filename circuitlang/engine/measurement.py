@@ -46,6 +46,7 @@ def measure(
     batch_size: int = DEFAULT_BATCH,
     memory: int = WORLDS_MEMORY,
     progress: Progress | None = None,
+    means: MeanOutputs | None = None,
 ) -> Evidence:
     """Run every experiment of a plan.
 
@@ -60,6 +61,7 @@ def measure(
         memory: bytes that cached runs may hold besides the weights; with less, prompts are worked
             through in blocks.
         progress: told of every step.
+        means: those of mean ablation, where they are not of these prompts; see :func:`means_of`.
 
     A keyboard interrupt ends the run early and keeps what was measured: ``complete`` is false then.
 
@@ -77,7 +79,7 @@ def measure(
         try:
             run = _Run(plan, model, tuple(batches(tokens, size, transformer.device)), progress)
             run.start(engine)
-            run.all(record, memory)
+            run.all(record, memory, means)
         except KeyboardInterrupt:
             complete = False
         except (MemoryError, RuntimeError) as error:
@@ -116,6 +118,40 @@ def measure(
         provenance=provenance(model, name, size, time.perf_counter() - started),
         complete=complete,
     )
+
+
+def means_per_template(plan: Plan) -> bool | None:
+    """Whether means are taken within templates; None when no experiment needs means."""
+    found = {
+        e.intervention.per_template
+        for e in plan.experiments
+        if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
+        and e.intervention.reference is Ablation.MEAN
+    }
+    return found.pop() if found else None
+
+
+def means_of(
+    plan: Plan, model: LoadedModel, tokens: Sequence[TokenizedPair], batch_size: int
+) -> MeanOutputs | None:
+    """Mean outputs over all corrupt prompts, for a plan measured in stages; None if it needs none.
+
+    Raises:
+        RunError: memory ran out even with one prompt at a time.
+    """
+    per_template = means_per_template(plan)
+    if per_template is None:
+        return None
+    while True:
+        try:
+            every = batches(tokens, batch_size, model.transformer.device)
+            return MeanOutputs.of(model.transformer, every, per_template)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if batch_size == 1:
+                raise RunError("out of memory, even with one prompt at a time") from error
+            batch_size //= 2
 
 
 def check_context(transformer: Transformer, tokens: Sequence[TokenizedPair]) -> None:
@@ -177,10 +213,12 @@ class _Run:
             for batch in self.batches
         )
 
-    def all(self, record: Record, memory: int) -> None:
+    def all(self, record: Record, memory: int, means: MeanOutputs | None) -> None:
         """Measure everything, claims' own experiments first, in blocks of prompts that fit."""
         self._step("clean and corrupt runs", 0)
-        needs_means = self._per_template()
+        needs_means = means_per_template(self.plan) if means is None else None
+        if means is not None:
+            self.engine.means = means
         first = self.engine.worlds(self.batches[0])
         per_token = first.bytes / first.batch.clean.numel()
         largest = max(batch.clean.numel() for batch in self.batches)
@@ -214,16 +252,6 @@ class _Run:
             record.answered[row] = bool(hit)
         self._step("clean and corrupt runs", self.costs.worlds(batch))
         return worlds
-
-    def _per_template(self) -> bool | None:
-        """Whether means are taken within templates; None when no experiment needs means."""
-        found = {
-            e.intervention.per_template
-            for e in self.plan.experiments
-            if isinstance(e.intervention, AblateNodes | RunCircuitAlone)
-            and e.intervention.reference is Ablation.MEAN
-        }
-        return found.pop() if found else None
 
     def _self_checks(self, worlds: AnyWorlds) -> None:
         reference = ReferenceEngine(self.transformer, self.engine.means)

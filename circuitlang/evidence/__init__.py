@@ -1,6 +1,7 @@
 """What was measured, prompt by prompt, and by what; saved as JSON and judged without torch."""
 
 from circuitlang.evidence.evidence import Evidence, PromptRecord
+from circuitlang.evidence.joining import joined
 from circuitlang.evidence.provenance import Provenance
 from circuitlang.evidence.screening import ScreenedEdge, Screening
 from circuitlang.evidence.self_check import SelfCheck
@@ -13,6 +14,7 @@ __all__ = [
     "ScreenedEdge",
     "Screening",
     "SelfCheck",
+    "joined",
     "load_evidence",
     "save_evidence",
 ]

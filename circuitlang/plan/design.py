@@ -2,9 +2,11 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from statistics import NormalDist
 
 from circuitlang.circuit import Circuit, Correction
+from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Span
 
 MIN_PER_TEMPLATE = 4
@@ -48,7 +50,34 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
+    if not found:
+        found += _idle_look(circuit, claims if settings.correction is Correction.HOLM else 1)
     return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
+
+
+def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:
+    """A look that could decide nothing: it would spend its part of the level in vain."""
+    settings = circuit.settings
+    idle = _first_idle(circuit, settings.looks, family)
+    if settings.looks == 1 or idle is None:
+        return []
+    fewer = range(settings.looks - 1, 1, -1)
+    fits = next((k for k in fewer if _first_idle(circuit, k, family) is None), 1)
+    message = (
+        f"look {idle.number} of {settings.looks} has {idle.prompts} prompts, too few for its level "
+        f"{idle.level / family:.2g}"
+    )
+    return [(message, f"`looks {fits}`, or more prompts, or more resamples")]
+
+
+def _first_idle(circuit: Circuit, looks: int, family: int) -> Look | None:
+    settings, templates = circuit.settings, len(circuit.prompts.templates)
+    for look in looks_of(replace(circuit, settings=replace(settings, looks=looks))):
+        if look.prompts < MIN_PER_TEMPLATE * templates or not _reaches(
+            look.level / family, look.prompts, templates, settings.resamples
+        ):
+            return look
+    return None
 
 
 def smallest_p(prompts: int, templates: int, resamples: int) -> float:

@@ -145,6 +145,22 @@ class Settings(Frozen):
     interval_method: str
 
 
+class Looks(Frozen):
+    """How far a run with several looks came.
+
+    The verdicts are those of look ``done`` of ``planned``, after ``prompts`` of
+    ``planned_prompts``. ``level`` is what that look alone may spend of the settings' significance,
+    ``spent`` with the looks before it; the levels of all looks sum to the significance.
+    """
+
+    planned: int
+    done: int
+    level: float
+    spent: float
+    prompts: int
+    planned_prompts: int
+
+
 class Report(Frozen):
     """A judged hypothesis, complete unless the run was interrupted."""
 
@@ -161,6 +177,7 @@ class Report(Frozen):
     claims: tuple[ClaimReport, ...]
     self_checks: tuple[SelfCheck, ...]
     notes: tuple[str, ...]
+    looks: Looks | None = None
 
     def count(self, verdict: Verdict) -> int:
         """Number of claims with a verdict."""

@@ -26,6 +26,7 @@ def write_report(report: Report, page: Page, *, verbose: bool) -> None:
     _self_checks(report, page, verbose=verbose)
     _notes(report, page)
     _settings(report, page)
+    _looks(report, page)
     _closing(report, page)
 
 
@@ -123,6 +124,26 @@ def _setting(settings: Settings, name: str) -> str:
     if isinstance(value, float):
         return f"{100 * value:.6g}%"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _looks(report: Report, page: Page) -> None:
+    looks = report.looks
+    if looks is None:
+        return
+    page.heading("Looks")
+    saved = looks.planned_prompts - looks.prompts
+    page.fields(
+        [
+            ("done", f"{looks.done} of {looks.planned}"),
+            ("prompts", f"{looks.prompts:,} of {looks.planned_prompts:,}"),
+            (
+                "level",
+                f"{100 * looks.level:.4g}% for this look, {100 * looks.spent:.4g}% with those "
+                f"before, of {100 * report.settings.significance:.4g}%",
+            ),
+            ("stopped", "no claim was left undecided" if saved and report.complete else ""),
+        ]
+    )
 
 
 def _closing(report: Report, page: Page) -> None:

@@ -186,6 +186,9 @@ class TreeBuilder(Transformer[Token, tree.Document]):
     def random_edges(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
         return self._setting("random edges", meta, children)
 
+    def looks(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("looks", meta, children)
+
 
 def _lines(children: list[Any]) -> tuple[Any, ...]:
     return tuple(child for child in children if not isinstance(child, Token))

@@ -14,5 +14,7 @@ MAX_CLAIMS = 25_000
 """Edges and claims, `each` written out."""
 MAX_RANDOM_EDGES = 10_000
 """Random edges that one edge is set against."""
+MAX_LOOKS = 20
+"""Looks at growing data; as many as there may be positions."""
 MAX_RANDOM_ENDS = 1_000_000
 """Senders and receivers of random edges, over all edges: what takes a minute to draw and hold."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from circuitlang.circuit.resolve.limits import MAX_RANDOM_EDGES
+from circuitlang.circuit.resolve.limits import MAX_LOOKS, MAX_RANDOM_EDGES
 from circuitlang.circuit.resolve.quantities import choice, level, whole_number
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import Ablation, Correction, Direction, TestSettings
@@ -46,6 +46,9 @@ def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> Te
         case "random edges":
             count = whole_number(line.quantities[0], 0, MAX_RANDOM_EDGES, "`random edges`", scope)
             return settings if count is None else replace(settings, random_edges=count)
+        case "looks":
+            count = whole_number(line.quantities[0], 1, MAX_LOOKS, "`looks`", scope)
+            return replace(settings, looks=count or settings.looks)
         case _:
             value = level(line.quantities[0], 0.0, 1.0, "the minimum effect", scope)
             return replace(settings, minimum_effect=value or settings.minimum_effect)

@@ -1,0 +1,123 @@
+"""`circuitlang plan --pilot`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from circuitlang.circuit import PromptPair
+from circuitlang.cli.preparing import prepare
+from circuitlang.cli.session import (
+    Session,
+    can_write,
+    fail,
+    has_errors,
+    print_out,
+    show_diagnostics,
+    write_text,
+)
+from circuitlang.cli.terminal import Looks, progress
+from circuitlang.plan import check_design, compile_plan
+from circuitlang.plan.reach import Design
+from circuitlang.report.outcome import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class PilotOptions:
+    """Options of `plan --pilot`; ``memory`` in bytes."""
+
+    prompts: int
+    json: Path | None
+    device: str
+    engine: str
+    batch: int
+    memory: int
+    threads: int | None
+    quiet: bool
+
+
+def pilot_file(session: Session, options: PilotOptions) -> ExitCode:
+    """Measure a file's claims on a few further prompts, and say what the test needs."""
+    templates = len(session.circuit.prompts.templates)
+    if options.prompts < 2 * templates:
+        fail(f"a pilot needs two prompts of each template: `--pilot {2 * templates}` or more")
+        return ExitCode.USAGE
+    if not can_write(session.path, outputs=(options.json,)):
+        return ExitCode.USAGE
+    problems = check_design(session.circuit)
+    if problems:
+        show_diagnostics(session.source, problems)
+    from circuitlang.engine.errors import RunError
+
+    try:
+        code = _pilot(session, options)
+    except RunError as error:
+        fail(str(error))
+        return ExitCode.NOT_RUN
+    # Told what it needs, and still refused: a design that cannot pass is no valid one.
+    return ExitCode.USAGE if code is ExitCode.PASSED and has_errors(problems) else code
+
+
+def _pilot(session: Session, options: PilotOptions) -> ExitCode:
+    ready = prepare(session, options.device, options.threads, quiet=options.quiet)
+    from circuitlang.engine.choice import EngineName
+    from circuitlang.engine.measurement import measure
+    from circuitlang.engine.tokens import tokenize
+
+    circuit = ready.circuit
+    own = circuit.prompts.sample
+    longer = replace(circuit, prompts=replace(circuit.prompts, sample=own + options.prompts))
+    pairs, tokens, found = tokenize(longer, ready.model.tokenizer)
+    if has_errors(found):
+        show_diagnostics(session.source, found)
+        return ExitCode.USAGE
+    rows = further(pairs, own)
+    counts = Counter(pairs[row].template for row in rows)
+    if min(counts[number] for number in range(len(circuit.prompts.templates))) < 2:
+        fail(
+            f"the words make too few prompts beyond the file's {own}: {len(rows)} of "
+            f"{options.prompts} differ from them, and a pilot needs two of each template"
+        )
+        return ExitCode.USAGE
+    # Random edges decide nothing, so nothing needs to be known about them.
+    plan = compile_plan(replace(circuit, settings=replace(circuit.settings, random_edges=0)))
+    with progress(quiet=options.quiet) as advance:
+        evidence = measure(
+            plan,
+            ready.model,
+            [pairs[row] for row in rows],
+            [tokens[row] for row in rows],
+            engine=EngineName(options.engine),
+            batch_size=options.batch,
+            memory=options.memory,
+            progress=advance,
+        )
+    if not evidence.complete:
+        fail("interrupted")
+        return ExitCode.INTERRUPTED
+    if broken := [check.name for check in evidence.self_checks if not check.passed]:
+        fail(f"self-check failed: {'; '.join(broken)}")
+        return ExitCode.NOT_RUN
+    from circuitlang.report.pilot_page import render_pilot
+    from circuitlang.verdict.pilot import pilot_report
+
+    design = Design.of(circuit)
+    report = pilot_report(plan, evidence, design, options.prompts, session.source)
+    text = report.model_dump_json(indent=2) + "\n"
+    written = options.json is None or write_text(options.json, text)
+    looks = Looks.of_stdout()
+    print_out(
+        render_pilot(report, width=looks.width, color=looks.color, ascii_only=looks.ascii_only)
+    )
+    return ExitCode.PASSED if written else ExitCode.NOT_RUN
+
+
+def further(pairs: Sequence[PromptPair], own: int) -> tuple[int, ...]:
+    """Rows of a longer draw that can serve as a pilot: beyond the file's own, and new."""
+    seen = set(pairs[:own])
+    rows = []
+    for row, pair in enumerate(pairs[own:], own):
+        if pair not in seen:
+            seen.add(pair)
+            rows.append(row)
+    return tuple(rows)

@@ -1,0 +1,40 @@
+"""Judging the look that a run has come to."""
+
+from dataclasses import replace
+
+from circuitlang.evidence import Evidence
+from circuitlang.plan import Plan
+from circuitlang.plan.looks import at_look, look_with
+from circuitlang.report import Report
+from circuitlang.report.report import Looks
+from circuitlang.source import SourceText
+from circuitlang.verdict.judging import judge
+
+
+def judge_look(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
+    """The verdicts of the look that the evidence ends with, at that look's level.
+
+    The verdicts of a run are those of the look at which it stopped, which the number of prompts
+    tells, so saved evidence gives the same report again. With one look this is :func:`judge`.
+
+    Raises:
+        ValueError: the file has several looks, and none of them ends after so many prompts.
+    """
+    circuit = plan.circuit
+    if circuit.settings.looks == 1:
+        return judge(plan, evidence, source)
+    look = look_with(circuit, len(evidence.prompts))
+    if look is None:
+        raise ValueError(f"no look ends after {len(evidence.prompts)} prompts")
+    report = judge(replace(plan, circuit=at_look(circuit, look)), evidence, source)
+    looks = Looks(
+        planned=circuit.settings.looks,
+        done=look.number,
+        level=look.level,
+        spent=look.spent,
+        prompts=look.prompts,
+        planned_prompts=circuit.prompts.sample,
+    )
+    total = circuit.settings.significance
+    settings = report.settings.model_copy(update={"significance": total})
+    return report.model_copy(update={"settings": settings, "looks": looks})

@@ -1,0 +1,248 @@
+"""A pilot: what a few further prompts foretell, and that they are further prompts."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from circuitlang.circuit import expand
+from circuitlang.cli.piloting import further
+from circuitlang.evidence import load_evidence
+from circuitlang.plan import compile_plan
+from circuitlang.plan.design import smallest_p
+from circuitlang.plan.reach import Design
+from circuitlang.report.pilot_page import UNDECIDABLE, render_pilot
+from circuitlang.source import SourceText
+from circuitlang.verdict.pilot import pilot_report
+from tests.commands import called
+from tests.front_end import circuit_of
+from tests.sample_evidence import sample_evidence
+from tests.test_power import ONE, text_of
+from tests.tiny_models import circuit_text, tiny_gpt2
+
+# Forecasts from made-up measurements
+
+
+def piloted(patched, edges=ONE, sample=40, significance="5%", **evidence):
+    source = SourceText("a.circuit", text_of(edges, sample=sample, significance=significance))
+    circuit = circuit_of(source.text)
+    plan = compile_plan(circuit)
+    return pilot_report(
+        plan, sample_evidence(plan, patched, **evidence), Design.of(circuit), 20, source
+    )
+
+
+def effects(mean, sd, count=20):
+    """Patched values; inside the 2 templates, effects have exactly this mean and sd."""
+    values = np.random.default_rng(0).normal(size=(2, count // 2))
+    values -= values.mean(axis=1, keepdims=True)
+    values /= values.std(axis=1, ddof=1, keepdims=True)
+    # Templates that differ make neither the effect nor its sd any less certain.
+    values = mean + sd * values + np.array([[-0.2], [0.2]])
+    return (1 - values.T.ravel()).tolist()
+
+
+def power(distance, prompts=40, templates=2, level=0.05):
+    freedom = prompts - templates
+    critical = stats.t.isf(level, freedom)
+    return float(stats.nct.sf(critical, freedom, distance * math.sqrt(prompts)))
+
+
+def test_a_forecast_by_hand():
+    """Effect 24 % with sd 10 % against `>= 20%`: 0.4 sd inside."""
+    (claim,) = piloted({0: effects(0.24, 0.1)}).claims
+    found = claim.forecast
+    assert found.leans == "PASS"
+    assert found.unit == "fraction"
+    assert (found.effect.value, found.sd.value) == pytest.approx((0.24, 0.1))
+    # 95 % for effect and sd together: 97.5 % each, 18 degrees of freedom.
+    half = stats.t.isf(0.0125, 18) * 0.1 / math.sqrt(20)
+    assert (found.effect.low, found.effect.high) == pytest.approx((0.24 - half, 0.24 + half))
+    low, high = (0.1 * math.sqrt(18 / stats.chi2.ppf(share, 18)) for share in (0.9875, 0.0125))
+    assert (found.sd.low, found.sd.high) == pytest.approx((low, high))
+    assert found.power.value == pytest.approx(power(0.4), abs=1e-9)
+    assert found.power_last == found.power.value
+    assert found.power.high == pytest.approx(power((0.04 + half) / low), abs=1e-9)
+    assert found.power.low == pytest.approx(power((0.04 - half) / high), abs=1e-9)
+    needed = found.prompts.value
+    assert power(0.4, needed) >= 0.8 > power(0.4, needed - 1)
+    assert found.prompts.low < needed
+    assert found.prompts.high is None  # the pilot allows effects below the bound
+
+
+def test_a_family_shares_the_level_and_its_total_is_the_largest():
+    report = piloted(
+        {0: effects(0.24, 0.1), 1: effects(-0.15, 0.1)}, f"{ONE}\n  L0.H2 ~> L5.H5.V <= -5%"
+    )
+    assert (report.first_level, report.last_level) == (0.025, 0.05)
+    first, second = (claim.forecast for claim in report.claims)
+    assert first.power.value == pytest.approx(power(0.4, level=0.025), abs=1e-9)
+    assert first.power_last == pytest.approx(power(0.4), abs=1e-9)
+    assert second.power.value == pytest.approx(power(1.0, level=0.025), abs=1e-9)
+    assert report.needed == first.prompts.value > second.prompts.value
+    assert report.together == pytest.approx(first.power.value + second.power.value - 1)
+
+
+def test_an_effect_outside_its_bound_leans_to_fail():
+    (claim,) = piloted({0: effects(0.15, 0.1)}).claims
+    assert claim.forecast.leans == "FAIL"
+    assert claim.forecast.power.value == pytest.approx(power(0.5), abs=1e-9)
+    # Outside a bound with two limits there are two sides to be wrong on.
+    absent = "no L0.H1 -> logits within 5%"
+    (claim,) = piloted({0: effects(0.1, 0.1)}, absent).claims
+    assert claim.forecast.leans == "FAIL"
+    assert claim.forecast.power.value == pytest.approx(power(0.5, level=0.025), abs=1e-9)
+
+
+def test_an_absence_is_foretold_by_both_tests():
+    (claim,) = piloted({0: effects(0.01, 0.08)}, "no L0.H1 -> logits within 5%").claims
+    found = claim.forecast
+    random, critical = np.random.default_rng(1), stats.t.isf(0.05, 38)
+    mean = 0.01 + 0.08 * random.standard_normal(200_000) / math.sqrt(40)
+    error = 0.08 * np.sqrt(random.chisquare(38, 200_000) / 38 / 40)
+    passed = (mean + 0.05 >= critical * error) & (0.05 - mean >= critical * error)
+    assert found.leans == "PASS"
+    assert found.power.value == pytest.approx(passed.mean(), abs=0.006)
+    assert found.power.low < found.power.value < found.power.high
+    assert found.prompts.low < found.prompts.value
+
+
+def test_the_sd_is_of_the_change_beyond_the_bounds_share_of_the_whole():
+    """Changes in proportion to a varying whole: nothing is left to vary but at the bound."""
+    random = np.random.default_rng(3)
+    whole = 2 + 0.5 * random.standard_normal(20)
+    change = 0.5 * whole
+    report = piloted({0: (whole - change).tolist()}, clean=whole.tolist(), corrupt=[0.0] * 20)
+    found = report.claims[0].forecast
+    residuals = (change - 0.2 * whole).reshape(10, 2)
+    sd = math.sqrt(residuals.var(axis=0, ddof=1).mean()) / whole.mean()
+    assert found.sd.value == pytest.approx(sd)
+    assert found.effect.value == pytest.approx(0.5)
+    assert found.effect.high - found.effect.low == pytest.approx(0, abs=1e-9)
+    assert found.power.value == pytest.approx(power(0.3 / sd), abs=1e-9)
+
+
+def test_an_effect_on_its_bound_is_pointed_out():
+    edges = f"{ONE}\n  L0.H2 ~> L5.H5.V >= 5%"
+    report = piloted({0: effects(0.2, 0.1), 1: effects(0.3, 0.1)}, edges)
+    found = report.claims[0].forecast
+    assert found.prompts.value is None
+    assert found.power.value < 0.05
+    text = render_pilot(report, color=False)
+    assert f"1 of 2 claims: {UNDECIDABLE}" in " ".join(text.split())
+    assert f"needs {report.needed} prompts to decide every other claim" in " ".join(text.split())
+
+
+def test_what_varies_not_at_all_is_certain():
+    (claim,) = piloted({0: [0.5] * 20}).claims
+    assert claim.forecast.power.value == pytest.approx(1)
+    design = Design.of(circuit_of(text_of()))
+    assert claim.forecast.prompts.value == design.fewest
+    assert smallest_p(design.fewest, 2, 1000) <= 0.05
+
+
+def test_the_fewest_prompts_reach_the_level():
+    design = Design.of(circuit_of(text_of(significance="0.2%")))
+    assert smallest_p(design.fewest, 2, 1000) <= 0.002 < smallest_p(design.fewest - 2, 2, 1000)
+
+
+def test_a_claim_without_a_forecast_says_why():
+    random = np.random.default_rng(4)
+    gap = random.standard_normal(20)
+    report = piloted({0: [0.0] * 20}, clean=gap.tolist(), corrupt=[0.0] * 20)
+    assert report.claims[0].forecast is None
+    assert report.claims[0].reason.startswith("there is nothing to divide by")
+    assert (report.needed, report.together) == (None, 0.0)
+    report = piloted({})
+    assert report.claims[0].reason == "the run ended before this was measured"
+    assert report.claims[0].reason in render_pilot(report, color=False)
+
+
+# Further prompts
+
+
+def test_a_pilot_shares_no_prompt_with_its_file():
+    circuit = circuit_of(text_of(sample=40))
+    own = expand(circuit.prompts, circuit.metric)
+    drawn = expand(replace(circuit.prompts, sample=64), circuit.metric)
+    assert drawn[:40] == own
+    rows = further(drawn, 40)
+    pilot = [drawn[row] for row in rows]
+    assert len(set(pilot)) == len(pilot) == 24
+    assert not set(pilot) & set(own)
+    # Twelve pairs of four names in two templates: 20 of 24 are the file's, 4 are left.
+    few = circuit_of(text_of(sample=20, words='"Anna", "Mary", "Paul", "Eric"'))
+    drawn = expand(replace(few.prompts, sample=60), few.metric)
+    rows = further(drawn, 20)
+    assert len(rows) == 4
+    assert {drawn[row] for row in rows} | set(drawn[:20]) == set(drawn)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_gpt2(tmp_path / "model", layers=2, d_model=16)
+    return tmp_path
+
+
+def plan_pilot(capsys, text, *options):
+    Path("a.circuit").write_text(text)
+    return called(capsys, "plan", "-q", "--threads", 1, "a.circuit", *options)
+
+
+def test_plan_with_a_pilot(here: Path, capsys: pytest.CaptureFixture[str]):
+    edges = "B -> logits >= -900 logits\n  no A ~> B.V within 900 logits"
+    text = circuit_text('"./model"', edges=edges, claims="ablate B >= -800 logits", sample=24)
+    outcome = plan_pilot(capsys, text, "--pilot", 9, "--json", "p.json")
+    assert (outcome.code, outcome.err) == (0, "")
+    report = json.loads((here / "p.json").read_text())
+    assert (report["kind"], report["asked"], report["pilot"]) == ("pilot", 9, 9)
+    assert [claim["forecast"]["leans"] for claim in report["claims"]] == ["PASS"] * 3
+    assert report["needed"] <= 24
+    assert "no claim was judged" in outcome.out
+    assert "PASS with > 99.9% power at 24 prompts" in outcome.out
+
+    # A longer run of the same file measures the pilot's prompts last.
+    Path("a.circuit").write_text(text.replace("sample  24", "sample  33"))
+    run = called(capsys, "run", "-q", "a.circuit", "--evidence", "e.json", "--json", "r.json")
+    assert run.code == 0, run.out
+    evidence = load_evidence(here / "e.json")
+    measured = json.loads((here / "r.json").read_text())["claims"]
+    for claim, forecast in zip(measured[:2], report["claims"][:2], strict=True):
+        patched = evidence.patched[claim["experiments"][0]]
+        change = np.array(evidence.clean) - np.array(patched)
+        effect = forecast["forecast"]["effect"]["value"]
+        assert effect == pytest.approx(change[24:].mean(), abs=1e-4)
+        assert effect != pytest.approx(change.mean(), abs=1e-4)
+
+    outcome = plan_pilot(capsys, text.replace("sample  24", "sample  2"), "--pilot", 8)
+    assert outcome.code == 2
+    assert "error[CL229]" in outcome.err
+    assert "What the claims need" in outcome.out
+
+    outcome = plan_pilot(capsys, text, "--pilot", 3)
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2, "", "circuitlang: a pilot needs two prompts of each template: `--pilot 4` or more\n"
+    )  # fmt: skip
+
+    # Three names make 6 prompts of each of 2 templates, and the file takes 10 of the 12.
+    few = text.replace("sample  24", "sample  10")
+    few = few.replace("from names", 'from "Mary", "Paul", "Mark"')
+    few = few.replace("from objects", 'from "ring"').replace("from places", 'from "store"')
+    few = few.replace("IO = fresh, S1 = fresh, S2 = fresh", "S2 = IO")
+    outcome = plan_pilot(capsys, few, "--pilot", 8)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "circuitlang: the words make too few prompts beyond the file's 10: 2 of 8 differ from "
+        "them, and a pilot needs two of each template\n"
+    )
+
+    outcome = plan_pilot(capsys, text, "--json", "q.json")
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2, "", "circuitlang: `--json` of `plan` writes a pilot: add `--pilot 20`\n"
+    )  # fmt: skip
+    assert not (here / "q.json").exists()
