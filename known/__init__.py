@@ -7,6 +7,7 @@ from known.program import Pairs, Program, World
 from known.variation import Variation
 
 __all__ = [
+    "MODELS",
     "KnownEdge",
     "KnownModel",
     "Pairs",
@@ -16,3 +17,6 @@ __all__ = [
     "edge",
     "induction",
 ]
+
+MODELS = {"induction": induction}
+"""The models by name; each takes a flavour."""
