@@ -13,6 +13,9 @@ over messages (`program.py`), from which every exact number follows without weig
     model.metrics(pairs), model.patched(edge, pairs)  # one value a prompt
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from known.edge import KnownEdge, edge
 from known.gates import Gate, gate
 from known.induction import induction
@@ -23,6 +26,7 @@ from known.program import Pairs, Program, World
 from known.variation import Variation
 
 __all__ = [
+    "MODELS",
     "Gate",
     "KnownEdge",
     "KnownModel",
@@ -36,3 +40,12 @@ __all__ = [
     "ioi",
     "mlp_path",
 ]
+
+MODELS: Mapping[str, Callable[[Variation], KnownModel]] = {
+    "induction": induction,
+    "ioi": ioi,
+    "or_gate": partial(gate, Gate.OR),
+    "and_gate": partial(gate, Gate.AND),
+    "mlp_path": mlp_path,
+}
+"""The models by name; each takes a flavour."""

@@ -1,0 +1,183 @@
+"""Which claims a known model is held against, each with the truth about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitlang.report import Verdict
+from circuitlang.statistics.power import distance_for, power_inside, room_for
+from known import KnownEdge, KnownModel, Variation
+from known.program import Array
+
+LEVEL = 0.05
+_MARGIN = 0.02
+_CLAIMED = 0.01
+"""What an edge that is not there is claimed to have at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim about one edge.
+
+    ``effect`` is the population's, from the construction. ``right`` is the only right verdict; None
+    for an effect that stands on its bound, of which nothing can be concluded. ``power`` is how
+    often the design is predicted to conclude what is right. ``varies``: from prompt to prompt.
+    """
+
+    edge: KnownEdge
+    bound: str
+    effect: float
+    right: Verdict | None
+    power: float | None = None
+    varies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Claims of one kind, which stand in one file; an edge stands in it once."""
+
+    kind: str
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The population's exact effect of an edge and how prompts vary around it.
+
+    ``change`` and ``whole`` are numerator and denominator per prompt over E[denominator], and
+    ``shares`` the probability of a prompt; all ``[prompt]``.
+    """
+
+    effect: float
+    change: Array
+    whole: Array
+    shares: Array
+
+    def deviation(self, bound: float) -> float:
+        """Standard deviation over prompts of (change - bound x whole) / E[whole]."""
+        beyond = self.change - bound * self.whole
+        mean = float(self.shares @ beyond)
+        return float(np.sqrt(self.shares @ (beyond - mean) ** 2))
+
+    def bound_at(self, distance: float) -> float:
+        """The bound that lies so many of its own standard deviations below the effect."""
+        bound = self.effect
+        for _ in range(60):
+            bound = self.effect - distance * self.deviation(bound)
+        return bound
+
+
+def truth_of(model: KnownModel, edge: KnownEdge) -> Truth:
+    """Noising, over the whole population, from the construction."""
+    pairs, weights = model.population()
+    shares = weights / weights.sum()
+    clean, corrupt = model.metrics(pairs)
+    whole = float(shares @ (clean - corrupt))
+    change = (clean - model.patched(edge, pairs)) / whole
+    return Truth(float(shares @ change), change, (clean - corrupt) / whole, shares)
+
+
+def cases(model: KnownModel, prompts: int, most: int) -> Iterator[Case]:
+    """Every kind of claim, of at most ``most`` edges each."""
+    present = _spread((*model.true_edges, *model.groups), most)
+    if model.variation is Variation.NOISELESS:
+        yield from _noiseless(model, present)
+    else:
+        truths = {edge: truth_of(model, edge) for edge in present}
+        varied = {edge: truth for edge, truth in truths.items() if truth.deviation(truth.effect)}
+        yield from _varied(varied, prompts)
+        yield from _balanced(model, prompts)
+    absent = _spread(model.absent_edges(), 2 * most)
+    yield Case("absent, claimed", tuple(_claimed(edge, 0.0) for edge in absent))
+    yield Case("absent, denied", tuple(_denied(edge) for edge in absent))
+    wrong = [(edge, truth_of(model, edge).effect) for edge in model.wrong_edges]
+    yield Case("wrong slot or position", tuple(_claimed(*found) for found in wrong))
+
+
+def _varied(truths: dict[KnownEdge, Truth], prompts: int) -> Iterator[Case]:
+    at_least = [Claim(e, f">= {_percent(t.effect)}", t.effect, None) for e, t in truths.items()]
+    at_most = [Claim(e, f"<= {_percent(t.effect)}", t.effect, None) for e, t in truths.items()]
+    yield Case("true, at its lower bound", tuple(at_least))
+    yield Case("true, at its upper bound", tuple(at_most))
+    # Only an effect that lies well away from -margin stands on one limit alone.
+    margins = [
+        Claim(e, f"within {_percent(t.effect)}", t.effect, None)
+        for e, t in truths.items()
+        if t.effect > 0
+    ]
+    yield Case("denied, at the margin", tuple(margins))
+    freedom = prompts - 1
+    for power in (0.8, 0.5):
+        distance = distance_for(power, prompts, freedom, LEVEL)
+        found = [
+            Claim(e, f">= {_percent(t.bound_at(distance))}", t.effect, Verdict.PASS, power)
+            for e, t in truths.items()
+            if distance is not None
+        ]
+        yield Case(f"true, PASS at {power:.0%} power", tuple(found))
+    distance = distance_for(0.8, prompts, freedom, LEVEL) or 0.0
+    yield Case(
+        "claimed too large, FAIL at 80% power",
+        tuple(
+            Claim(e, f">= {_percent(t.bound_at(-distance))}", t.effect, Verdict.FAIL, 0.8)
+            for e, t in truths.items()
+        ),
+    )
+
+
+def _balanced(model: KnownModel, prompts: int) -> Iterator[Case]:
+    """Edges that do something to every prompt and nothing on the whole."""
+    room = room_for(0.8, prompts, prompts - 1, LEVEL)
+    at_zero, denied = [], []
+    for edge in model.balanced_edges:
+        truth = truth_of(model, edge)
+        at_zero.append(Claim(edge, ">= 0%", truth.effect, None))
+        # The deviation depends on the limit only by what the whole varies: take the larger side.
+        margin = 0.0
+        for _ in range(60):
+            margin = (room or 0.0) * max(truth.deviation(margin), truth.deviation(-margin))
+        low, high = (truth.deviation(limit) for limit in (-margin, margin))
+        power = power_inside(margin / low, margin / high, prompts, prompts - 1, LEVEL)
+        denied.append(Claim(edge, f"within {_percent(margin)}", truth.effect, Verdict.PASS, power))
+    if at_zero:
+        yield Case("balanced, at zero", tuple(at_zero))
+        yield Case("balanced, denied", tuple(denied))
+
+
+def _noiseless(model: KnownModel, present: Sequence[KnownEdge]) -> Iterator[Case]:
+    """A bound below every effect, a bound above it, and a bound that is the effect."""
+    truths = [(edge, truth_of(model, edge).effect) for edge in present]
+    sizes = [(edge, effect) for edge, effect in truths if effect > 2 * _CLAIMED]
+    yield Case(
+        "true",
+        tuple(Claim(e, f">= {_percent(x / 2)}", x, Verdict.PASS, varies=False) for e, x in sizes),
+    )
+    yield Case(
+        "claimed too large",
+        tuple(Claim(e, f">= {_percent(1.1 * x)}", x, Verdict.FAIL, varies=False) for e, x in sizes),
+    )
+    yield Case(
+        "true, at its bound",
+        tuple(Claim(e, f">= {_percent(x)}", x, None, varies=False) for e, x in sizes),
+    )
+
+
+def _claimed(edge: KnownEdge, effect: float) -> Claim:
+    bound = max(0.0, effect) + _CLAIMED
+    return Claim(edge, f">= {_percent(bound)}", effect, Verdict.FAIL, varies=False)
+
+
+def _denied(edge: KnownEdge) -> Claim:
+    return Claim(edge, f"within {_percent(_MARGIN)}", 0.0, Verdict.PASS, varies=False)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.8f}%"
+
+
+def _spread(edges: Sequence[KnownEdge], most: int) -> tuple[KnownEdge, ...]:
+    """At most so many, from the whole list."""
+    if len(edges) <= most:
+        return tuple(edges)
+    return tuple(edges[i * len(edges) // most] for i in range(most))
