@@ -106,11 +106,12 @@ def test_answers_that_are_not_one_token():
 
 def test_answers_are_looked_up_after_every_template():
     """A list with a bad word is complained of once; its good words are answers everywhere."""
-    templates = ("Then {IO} and {S} met at the {X}, to", "Then {S} and {IO} met in the {X}, to")
+    places = ("at", "in", "now")
+    templates = [f"Then {{IO}} and {{S}} met {place} the {{X}}, to" for place in places]
     words = 'IO, S from "Mary", "John", "Paul", "Anna", "Zoe"\n  X from "park", "zoo"'
     circuit = small(*templates, corrupt="X = fresh", words=words)
     bad = expected(circuit, Misalignment.ANSWER, lambda p: "Zoe" in (p.answer, p.distractor))
-    assert {n % 2 for n in bad} == {0, 1}
+    assert {n % 3 for n in bad} == {0, 1, 2}
     check(circuit, bad)
 
 

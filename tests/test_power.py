@@ -293,7 +293,7 @@ def test_the_judge_has_about_the_power_that_is_said(power):
     source = SourceText("a.circuit", text_of())
     plan = compile_plan(circuit_of(source.text))
     distance = distance_for(power, 40, 38, 0.05)
-    random, runs = np.random.default_rng(2), 250
+    random, runs = np.random.default_rng(2), 150
     passed = 0
     for _ in range(runs):
         effects = 0.2 + 0.1 * (distance + random.standard_normal(40))

@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from circuitlang.circuit import Direction, Head, Receiver, Slot
+from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import all_fired, self_checks, unchanged
 from circuitlang.engine.site import Kind, Site
 from circuitlang.engine.transformer import Activations, Transformer
-from circuitlang.plan import PatchEdge
-from tests.engine_models import bench, gpt2, llama, neox, qwen2
+from circuitlang.plan import Experiment, PatchEdge, Plan, experiment_id
+from tests.checked_run import CheckedRun
+from tests.engine_models import bench, gpt2, gpt_neo, llama, mistral, neox, qwen2, qwen3
+from tests.front_end import circuit_of
+from tests.sample_interventions import sample
+from tests.tiny_models import circuit_text
 
 EDGE = PatchEdge((Head(0, 1),), (Receiver(Head(2, 0), Slot.V),), (), True, Direction.NOISING)
 
@@ -178,3 +183,19 @@ def test_post_norm_models_are_refused():
     assert "the parts' writes sum to the residual stream" in {
         c.name for c in self_checks(ReferenceEngine(b.model), b.worlds, None) if not c.passed
     }
+
+
+@pytest.mark.parametrize("make", [gpt2, qwen3, mistral, neox, gpt_neo], ids=lambda f: f.__name__)
+def test_a_sound_run_of_either_engine_passes(make):
+    """All checks of a run over three batches, with experiments of every kind."""
+    b = bench(make, seed=3)
+    plan = Plan(
+        circuit_of(circuit_text('"gpt2"')),
+        tuple(Experiment(experiment_id(i), i) for i in sample(b.model.shape, 5, 1)[::3]),
+        (),
+    )
+    for engine in (FastEngine, ReferenceEngine):
+        checks = CheckedRun(engine(b.model, b.engine.means), plan, b.batch.pairs, 2).checks()
+        assert not {c.name: (c.value, c.tolerance) for c in checks if not c.passed}
+        assert len({c.name for c in checks}) == len(checks) >= 15
+        assert not [c.name for c in checks if "too little" in c.detail and "alone" not in c.name]

@@ -17,12 +17,13 @@ from circuitlang.evidence import SelfCheck, joined, load_evidence
 from circuitlang.plan import check_design, compile_plan
 from circuitlang.plan.design import smallest_p
 from circuitlang.plan.looks import look_with, looks_of
+from circuitlang.report import Verdict
 from circuitlang.source import SourceText
 from circuitlang.statistics.sequential import ends, shares
-from circuitlang.verdict import judge, judge_look
+from circuitlang.verdict import is_over, judge, judge_look
 from tests.commands import called
 from tests.front_end import circuit_of, codes_of
-from tests.sample_evidence import HOLDS, sample_evidence
+from tests.sample_evidence import BROKEN, HOLDS, sample_evidence
 from tests.test_power import text_of
 from tests.tiny_models import circuit_text, tiny_gpt2
 
@@ -181,6 +182,22 @@ def test_evidence_between_two_looks_belongs_to_none():
         judge_look(*measured(2, 24))
 
 
+def test_what_ends_a_run():
+    plan, evidence, source = measured(2, 20)
+    assert is_over(judge_look(plan, evidence, source))
+    assert is_over(judge_look(*measured(2, 20, mean=-0.5)))  # a FAIL is a decision
+    assert not is_over(judge_look(*measured(2, 20, mean=0.2)))
+    assert is_over(judge_look(plan, evidence.model_copy(update={"complete": False}), source))
+    broken = evidence.model_copy(update={"self_checks": (BROKEN,)})
+    assert is_over(judge_look(plan, broken, source))
+    # A whole that is not reliably above zero may become so.
+    random = np.random.default_rng(9)
+    clean = tuple(random.standard_normal(20).tolist())
+    noisy = judge_look(plan, evidence.model_copy(update={"clean": clean}), source)
+    assert noisy.claims[0].verdict is Verdict.ERROR
+    assert not is_over(noisy)
+
+
 # Joining stages
 
 
@@ -242,7 +259,7 @@ def test_runs_with_looks(here: Path, capsys: pytest.CaptureFixture[str]):
     report = json.loads((here / "r.json").read_text())
     assert (report["looks"]["done"], report["looks"]["prompts"]) == (1, 16)
     assert "prompts  16 of 32" in outcome.out
-    assert "stopped  no claim was left undecided" in outcome.out
+    assert "stopped  every claim was decided" in outcome.out
     stopped = load_evidence(here / "e.json")
     assert len(stopped.prompts) == 16
 

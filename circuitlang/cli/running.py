@@ -24,7 +24,6 @@ from circuitlang.plan.looks import look_with, looks_of
 from circuitlang.report import (
     ExitCode,
     Report,
-    Verdict,
     exit_code,
     render_json,
     render_terminal,
@@ -178,14 +177,13 @@ def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -
     Means are of all corrupt prompts from the first look on, so that every look ablates alike.
     """
     from circuitlang.engine.measurement import means_of
-    from circuitlang.verdict import judge_look
+    from circuitlang.verdict import is_over, judge_look
 
     means = means_of(plan, ready.model, ready.tokens, options.batch)
     done, *later = looks_of(plan.circuit)
     evidence = _measured(plan, _stage(ready, 0, done.prompts), options, means)
     for look in later:
-        report = judge_look(plan, evidence, session.source)
-        if not evidence.complete or not report.count(Verdict.INCONCLUSIVE):
+        if is_over(judge_look(plan, evidence, session.source)):
             break
         part = _measured(plan, _stage(ready, done.prompts, look.prompts), options, means)
         evidence, done = joined(evidence, part), look

@@ -143,6 +143,7 @@ def _looks(report: Report, page: Page) -> None:
         return
     page.heading("Looks")
     saved = looks.planned_prompts - looks.prompts
+    decided = report.count(Verdict.PASS) + report.count(Verdict.FAIL) == len(report.claims)
     page.fields(
         [
             ("done", f"{looks.done} of {looks.planned}"),
@@ -152,7 +153,7 @@ def _looks(report: Report, page: Page) -> None:
                 f"{100 * looks.level:.4g}% for this look, {100 * looks.spent:.4g}% with those "
                 f"before, of {100 * report.settings.significance:.4g}%",
             ),
-            ("stopped", "no claim was left undecided" if saved and report.complete else ""),
+            ("stopped", "every claim was decided" if saved and decided else ""),
         ]
     )
 

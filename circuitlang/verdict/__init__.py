@@ -1,6 +1,6 @@
 """From measurements to verdicts; sees evidence and never a model."""
 
 from circuitlang.verdict.judging import judge
-from circuitlang.verdict.looks import judge_look
+from circuitlang.verdict.looks import is_over, judge_look
 
-__all__ = ["judge", "judge_look"]
+__all__ = ["is_over", "judge", "judge_look"]

@@ -5,10 +5,21 @@ from dataclasses import replace
 from circuitlang.evidence import Evidence
 from circuitlang.plan import Plan
 from circuitlang.plan.looks import at_look, look_with
-from circuitlang.report import Report
+from circuitlang.report import Report, Verdict
 from circuitlang.report.report import Looks
 from circuitlang.source import SourceText
 from circuitlang.verdict.judging import judge
+
+
+def is_over(report: Report) -> bool:
+    """Whether a look is the last: every claim passed or failed, or going on would be in vain.
+
+    An ERROR alone ends nothing, as a whole that is not reliably above zero may become so with more
+    prompts; a failed self-check and an interrupt do.
+    """
+    broken = any(not check.passed or check.value is None for check in report.self_checks)
+    decided = report.count(Verdict.PASS) + report.count(Verdict.FAIL)
+    return broken or not report.complete or decided == len(report.claims)
 
 
 def judge_look(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
