@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from circuitlang.circuit import Bound
-from circuitlang.report import Interval, Verdict
+from circuitlang.report import Verdict
 from circuitlang.statistics.bca import bca_shift
 from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.statistics.correction import holm_levels, plain_levels
@@ -25,7 +25,6 @@ from circuitlang.verdict.decision import (
     is_near,
     limits_of,
     margin,
-    prompts_needed,
     sides,
     verdict_of,
 )
@@ -42,7 +41,9 @@ def distribution(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Di
 def distribution_of(values: np.ndarray, means: np.ndarray, draws: Resampler) -> Distribution:
     left_out = draws.left_out(values[:, None])[:, 0]
     shift = bca_shift(means, float(values.mean()), left_out, draws)
-    return Distribution.of(means, len(values), Widening.of(values, draws), shift)
+    return Distribution.of(
+        means, float(values.mean()), len(values), Widening.of(values, draws), shift
+    )
 
 
 def bound_tests(found: Distribution, bound: Bound, flips: Sequence[OneSided] = ()) -> Tests:
@@ -221,43 +222,6 @@ def test_float_noise_is_near_on_both_sides_of_every_limit():
         assert is_near(value, RANGE, 1e-4) == near
     assert is_near(0.3, RANGE, 1e-4)
     assert not is_near(0.2, RANGE, 1e-4)
-
-
-# Sample sizes
-
-
-def test_prompts_needed_by_hand():
-    # Half as far from the limit as the interval reaches: four times the prompts.
-    interval = Interval(low=0.1, high=0.3, level=0.9)
-    assert prompts_needed(0.2, interval, Bound(0.15, None), 50, 1.0) == 200
-    assert prompts_needed(0.2, interval, Bound(None, 0.25), 50, 1.0) == 200
-    assert prompts_needed(0.2, interval, Bound(None, 0.15), 50, 1.0) == 200
-    assert prompts_needed(0.2, interval, Bound(0.15, 0.7), 50, 1.0) == 200
-    assert prompts_needed(0.2, interval, Bound(0.2, None), 50, 1.0) is None
-    assert prompts_needed(0.2, interval, Bound(0.2 + 1e-9, None), 50, 1.0) is None
-    # Narrower intervals through the normal quantile cannot make fewer prompts do.
-    assert prompts_needed(0.2, interval, Bound(0.101, None), 50, 0.5) == 51
-
-
-@pytest.mark.parametrize("count", [10, 40, 100])
-@pytest.mark.parametrize("mean", [0.25, 0.15])
-def test_advised_prompts_decide_and_half_of_them_do_not(count, mean):
-    """If the estimate stays: samples of the advised size with the same mean and variance."""
-    level, deviation = 0.01, 0.05 / 1.5 * math.sqrt(count)
-
-    def decided(prompts: int) -> tuple[bool, Distribution]:
-        found = distribution(sample(mean, deviation / math.sqrt(prompts), prompts), 20_000)
-        tests = bound_tests(found, AT_LEAST)
-        return min(tests.p_pass, tests.p_fail) <= level, found
-
-    reached, found = decided(count)
-    assert not reached
-    low, high, confidence = found.limits(level)
-    interval, gain = Interval(low=low, high=high, level=confidence), found.low.widening.gain(level)
-    advised = prompts_needed(mean, interval, AT_LEAST, count, gain)
-    assert advised is not None
-    assert decided(math.ceil(1.4 * advised))[0]
-    assert not decided(math.floor(0.7 * advised))[0]
 
 
 # How often a verdict is wrong

@@ -14,10 +14,10 @@ from circuitlang.cli import piloting
 from circuitlang.cli.piloting import further
 from circuitlang.evidence import load_evidence
 from circuitlang.plan import compile_plan
-from circuitlang.plan.design import smallest_p
 from circuitlang.plan.reach import Design
 from circuitlang.report.pilot_page import UNDECIDABLE, render_pilot
 from circuitlang.source import SourceText
+from circuitlang.statistics.permutations import smallest_p
 from circuitlang.verdict.effect import effect_of
 from circuitlang.verdict.outlook import prompts_to_decide
 from circuitlang.verdict.pilot import pilot_report
@@ -145,12 +145,12 @@ def test_what_varies_not_at_all_is_certain():
     assert claim.forecast.power.value == pytest.approx(1)
     design = Design.of(circuit_of(text_of()))
     assert claim.forecast.prompts.value == design.fewest
-    assert smallest_p(design.fewest, 2, 1000) <= 0.05
+    assert smallest_p(design.fewest, 1000) <= 0.05
 
 
 def test_the_fewest_prompts_reach_the_level():
     design = Design.of(circuit_of(text_of(significance="0.2%")))
-    assert smallest_p(design.fewest, 2, 1000) <= 0.002 < smallest_p(design.fewest - 2, 2, 1000)
+    assert smallest_p(design.fewest, 1000) <= 0.002 < smallest_p(design.fewest - 2, 1000)
 
 
 def test_a_claim_without_a_forecast_says_why():

@@ -1,13 +1,11 @@
 """Plans: what is measured, each thing once, and designs that cannot reach a verdict."""
 
-import math
 import os
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from scipy import stats
 
 from circuitlang.circuit import MLP, Bound, Direction, Head, Logits, Receiver, Slot
 from circuitlang.plan import (
@@ -23,7 +21,8 @@ from circuitlang.plan import (
     check_design,
     compile_plan,
 )
-from circuitlang.plan.design import MAX_DRAWS, MAX_MEANS, _t_tail, smallest_p
+from circuitlang.plan.design import MAX_DRAWS, MAX_MEANS
+from circuitlang.statistics.permutations import smallest_p
 from tests.front_end import ROOT, circuit_of, read_file
 
 IOI = ROOT / "circuits" / "ioi.circuit"
@@ -278,24 +277,12 @@ def test_the_level_of_a_family_needs_prompts():
                      "sample at least 12")  # fmt: skip
 
 
-def test_few_prompts_need_more_resamples_and_the_hint_is_enough():
-    # 8 prompts of 2 templates leave 6 degrees of freedom; at .05 / 4 Hesterberg's percentile is
-    # Phi(-sqrt(8/6) * 2.97) = .0003, which 1,000 resamples cannot show.
-    (found,) = refusals(sample=8, settings="resamples 1000")
-    assert found[0] == "1,000 resamples of 8 prompts are too coarse for the level 0.013"
-    percentile = stats.norm.sf(math.sqrt(8 / 6) * stats.t.isf(0.05 / 4, 6))
-    assert percentile < 1 / 1001
-    assert found[1] == "`resamples 4000`"
-    assert percentile >= 1 / 4001
-    assert refusals(sample=8, settings="resamples 4000") == []
-
-
-def test_where_no_resamples_are_enough_the_hint_asks_for_prompts():
-    (found,) = refusals(sample=20, settings="significance 0.001%")
-    assert found[1].startswith("sample at least ")
-    needed = int(found[1].split(",")[0].split()[-1])
-    assert refusals(sample=needed, settings="significance 0.001%\n  resamples 1000000") == []
-    assert refusals(sample=needed - 2, settings="significance 0.001%\n  resamples 1000000") != []
+def test_too_few_resamples_are_refused_and_the_hint_is_enough():
+    (found,) = refusals(sample=20, settings="significance 0.1%\n  resamples 1000")
+    assert found == ("1,000 resamples are too coarse for the level 0.00025", "`resamples 4000`")
+    assert refusals(sample=20, settings="significance 0.1%\n  resamples 4000") == []
+    # Up to thirteen prompts every flip of signs is counted, and 2**-13 is enough for .001 / 4.
+    assert refusals(sample=13, settings="significance 0.1%\n  resamples 1000") == []
 
 
 def test_a_level_that_nothing_reaches_is_said_to_be_one():
@@ -323,19 +310,11 @@ def test_too_many_claims_for_the_resamples_are_refused():
     assert MAX_MEANS < 254 * 1_000_000
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 10, 97, 98, 4321])
-@pytest.mark.parametrize("t", [-1.0, 0.0, 0.5, 2.0, 3.7])
-def test_students_tail_is_scipys(freedom, t):
-    assert _t_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), abs=1e-12)
-
-
 def test_the_smallest_p_value_falls_with_prompts_and_with_resamples():
-    for templates in (1, 2):
-        by_prompts = [smallest_p(n, templates, 10_000) for n in (8, 16, 32, 64, 128)]
-        assert by_prompts == sorted(by_prompts, reverse=True)
-        by_resamples = [smallest_p(20, templates, b) for b in (1000, 10_000, 100_000)]
-        assert by_resamples == sorted(by_resamples, reverse=True)
-    assert smallest_p(4, 1, 1_000_000) == 0.0625
+    by_prompts = [smallest_p(n, 10_000) for n in (8, 12, 13, 14, 128)]
+    assert by_prompts == [2**-8, 2**-12, 2**-13, 1 / 10_001, 1 / 10_001]
+    assert smallest_p(4, 1_000_000) == 0.0625
+    assert smallest_p(20, 1000) == 1 / 1001
 
 
 def test_the_order_in_which_heads_are_listed_changes_nothing():

@@ -15,10 +15,10 @@ from scipy import stats
 
 from circuitlang.evidence import SelfCheck, joined, load_evidence
 from circuitlang.plan import check_design, compile_plan
-from circuitlang.plan.design import smallest_p
 from circuitlang.plan.looks import look_with, looks_of
 from circuitlang.report import Verdict
 from circuitlang.source import SourceText
+from circuitlang.statistics.permutations import smallest_p
 from circuitlang.statistics.sequential import ends, shares
 from circuitlang.verdict import is_over, judge, judge_look
 from tests.commands import called
@@ -124,16 +124,16 @@ def test_how_many_looks_there_may_be():
 
 
 def test_a_look_that_can_decide_nothing_is_refused_and_the_hint_is_enough():
-    assert check_design(circuit_of(text_of(sample=40))) == ()
-    (found,) = check_design(circuit_of(with_looks(4, sample=40)))
+    assert check_design(circuit_of(text_of(sample=40, significance="1%"))) == ()
+    (found,) = check_design(circuit_of(with_looks(4, sample=40, significance="1%")))
     assert found.code == "CL229"
-    level = 0.05 / 16
-    assert smallest_p(10, 2, 1000) > level
+    level = 0.01 / 16
+    assert smallest_p(10, 1000) > level
     assert found.message == f"look 1 of 4 has 10 prompts, too few for its level {level:.2g}"
     fewer = int(found.hint.split("`")[1].split()[1])
-    assert fewer == 2
-    assert check_design(circuit_of(with_looks(fewer, sample=40))) == ()
-    assert check_design(circuit_of(with_looks(fewer + 1, sample=40))) != ()
+    assert fewer == 3
+    assert check_design(circuit_of(with_looks(fewer, sample=40, significance="1%"))) == ()
+    assert check_design(circuit_of(with_looks(fewer + 1, sample=40, significance="1%"))) != ()
     # Seven prompts are too few for a template pair, whatever the level.
     (found,) = check_design(circuit_of(with_looks(2, sample=14, significance="40%")))
     assert found.message.startswith("look 1 of 2 has 6 prompts")

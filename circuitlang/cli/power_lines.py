@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from circuitlang.circuit import Bound, Circuit, Unit
-from circuitlang.plan.design import smallest_p
 from circuitlang.plan.looks import looks_of
 from circuitlang.plan.reach import POWERS, Design, Reach, judged_by_its_mean, middle, reaches
+from circuitlang.statistics.permutations import smallest_p
 
 
 def power_lines(circuit: Circuit) -> list[str]:
@@ -54,7 +54,7 @@ def _family(design: Design, circuit: Circuit) -> str:
         )
     if min(design.per_template) < 2:
         return differ + shared
-    smallest = smallest_p(number, design.templates, settings.resamples)
+    smallest = smallest_p(number, settings.resamples)
     return f"{differ}{shared}; the smallest p-value there can be is {smallest:.2g}"
 
 

@@ -3,12 +3,12 @@
 import math
 from collections import Counter
 from dataclasses import replace
-from statistics import NormalDist
 
 from circuitlang.circuit import Circuit, Correction
 from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Span
+from circuitlang.statistics.permutations import smallest_p
 
 MIN_PER_TEMPLATE = 4
 MAX_RESAMPLES = 1_000_000
@@ -39,12 +39,9 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if count < needed:
         message = f"{count} prompts cannot reach the level {level:.2g} that {claims} claims share"
         found.append((message, f"sample at least {needed}"))
-    elif fewest >= MIN_PER_TEMPLATE and not _reaches(level, count, templates, settings.resamples):
-        message = (
-            f"{settings.resamples:,} resamples of {count} prompts are too coarse for the level "
-            f"{level:.2g}"
-        )
-        found.append((message, _more(level, count, templates, settings.resamples)))
+    elif smallest_p(count, settings.resamples) > level:
+        message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
+        found.append((message, _more(level)))
     if count * settings.resamples > MAX_DRAWS:
         message = f"{settings.resamples:,} resamples of {count:,} prompts would take too long"
         found.append((message, f"at most {MAX_DRAWS:,} prompts x resamples are drawn"))
@@ -52,7 +49,7 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
     if fewest >= MIN_PER_TEMPLATE:
-        smallest = smallest_p(count, templates, settings.resamples)
+        smallest = smallest_p(count, settings.resamples)
         found += circuit_test_problems(circuit, level, smallest)
     if not found:
         found += _idle_look(circuit, claims if settings.correction is Correction.HOLM else 1)
@@ -77,52 +74,16 @@ def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:
 def _first_idle(circuit: Circuit, looks: int, family: int) -> Look | None:
     settings, templates = circuit.settings, len(circuit.prompts.templates)
     for look in looks_of(replace(circuit, settings=replace(settings, looks=looks))):
-        if look.prompts < MIN_PER_TEMPLATE * templates or not _reaches(
-            look.level / family, look.prompts, templates, settings.resamples
-        ):
+        level = look.level / family
+        enough = smallest_p(look.prompts, settings.resamples) <= level
+        if look.prompts < MIN_PER_TEMPLATE * templates or not enough:
             return look
     return None
 
 
-def smallest_p(prompts: int, templates: int, resamples: int) -> float:
-    """The smallest p-value that the widened bootstrap can give; see `statistics.distribution`.
-
-    In closed form, because importing SciPy takes longer than checking a file.
-    """
-    freedom = prompts - templates
-    quantile = -NormalDist().inv_cdf(1 / (resamples + 1)) * math.sqrt(freedom / prompts)
-    return max(_t_tail(quantile, freedom), 2.0**-prompts)
-
-
-def _reaches(level: float, prompts: int, templates: int, resamples: int) -> bool:
-    return smallest_p(prompts, templates, resamples) <= level
-
-
-def _more(level: float, prompts: int, templates: int, resamples: int) -> str:
-    """What would make the level reachable: more resamples if they can, else more prompts too."""
-    while resamples < MAX_RESAMPLES:
-        resamples = min(MAX_RESAMPLES, 2 * resamples)
-        if _reaches(level, prompts, templates, resamples):
-            return f"`resamples {resamples}`"
-    while prompts * resamples <= MAX_DRAWS:
-        if _reaches(level, prompts, templates, resamples):
-            return f"sample at least {prompts}, with `resamples {resamples}`"
-        prompts += templates
+def _more(level: float) -> str:
+    """How many resamples reach a level, if they may be so many."""
+    resamples = math.ceil(1 / level)
+    if resamples <= MAX_RESAMPLES:
+        return f"`resamples {resamples}`"
     return "no number of resamples reaches it: claim less, or raise `significance`"
-
-
-def _t_tail(t: float, freedom: int) -> float:
-    """Upper tail of Student's t with a whole number of degrees of freedom.
-
-    The finite series of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan2(t, math.sqrt(freedom))
-    odd, square = freedom % 2, math.cos(angle) ** 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0
-    for k in range(1 + odd, freedom, 2):
-        total += term
-        term *= square * k / (k + 1)
-    total *= math.sin(angle)
-    inside = 2 / math.pi * (angle + total) if odd else total
-    return (1 - inside) / 2

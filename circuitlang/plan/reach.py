@@ -14,8 +14,9 @@ from circuitlang.circuit import (
     FaithfulnessClaim,
     expand,
 )
-from circuitlang.plan.design import MIN_PER_TEMPLATE, smallest_p
+from circuitlang.plan.design import MIN_PER_TEMPLATE
 from circuitlang.plan.looks import looks_of
+from circuitlang.statistics.permutations import smallest_p
 
 _FEWEST_LOOKED_AT = 1_000
 
@@ -74,7 +75,7 @@ class Design:
         """Prompts below which the first level cannot be reached, whatever the effect."""
         prompts = MIN_PER_TEMPLATE * self.templates
         while prompts < _FEWEST_LOOKED_AT and (
-            smallest_p(prompts, self.templates, self.resamples) > self.first_level
+            smallest_p(prompts, self.resamples) > self.first_level
         ):
             prompts += self.templates
         return prompts

@@ -20,10 +20,12 @@ class Widening:
     69:371-386) reads off -scale * t instead. With one template ``scale`` is sqrt(n / (n - 1))
     and ``freedom`` n - 1, as there; with more, the scale that makes the stratified variance
     unbiased, and Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110-114).
+    ``deviation`` is the standard error of the mean, unbiased in its square.
     """
 
     scale: float
     freedom: float
+    deviation: float = 0.0
 
     @classmethod
     def of(cls, values: Array, resampler: Resampler) -> "Widening":
@@ -34,8 +36,12 @@ class Widening:
         squares = (parts**2 / (sizes - 1)).sum()
         if squares <= 0:  # nothing varies; or so little that its square is zero
             freedom = prompts - len(sizes)
-            return cls(math.sqrt(prompts / freedom), freedom)
-        return cls(math.sqrt(total / shown), float(total**2 / squares))
+            return cls(math.sqrt(prompts / freedom), freedom, math.sqrt(total))
+        return cls(math.sqrt(total / shown), float(total**2 / squares), math.sqrt(total))
+
+    def over(self, whole: float) -> "Widening":
+        """For a ratio with a mean denominator of ``whole``, from that of its residuals."""
+        return replace(self, deviation=self.deviation / whole)
 
     def quantile(self, error: float) -> float:
         """The normal quantile to read off for a one-sided error."""
@@ -45,18 +51,17 @@ class Widening:
         """The one-sided error that a normal quantile stands for: inverse of `quantile`."""
         return float(special.stdtr(self.freedom, quantile / self.scale))
 
-    def gain(self, error: float) -> float:
-        """How much narrower an interval were, could the variance be known: normal over t."""
-        return float(special.ndtri(error) / special.stdtrit(self.freedom, error))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
     """Resamples sorted from the end where they speak against a conclusion.
 
     ``values`` may be the first of ``resamples`` only. ``shift`` and ``widening`` turn their ranks
-    into errors; n prompts all lie on one side of the truth with a chance of 2**-n, which no
-    resampling sees, so no error is smaller.
+    into errors. Past the last resample Student's t goes on: with a few prompts that vary, there are
+    few degrees of freedom, and the last resample would stand for an error that no Holm level
+    allows, however far away a limit is. ``outwards`` is -1 for the low end and 1 for the high end.
+    n prompts all lie on one side of the truth with a chance of 2**-n, which no resampling sees, so
+    no error is smaller.
     """
 
     values: Array
@@ -64,6 +69,23 @@ class Tail:
     prompts: int
     widening: Widening
     shift: Shift
+    estimate: float
+    outwards: int
+
+    def beyond(self, limit: float) -> float:
+        """The one-sided error that the estimand lies at a limit or further out."""
+        reached = self.values >= limit if self.outwards > 0 else self.values <= limit
+        count = int(np.count_nonzero(reached))
+        if count:
+            return self.error(1 + count)
+        return min(self.error(1), max(self._t_error(limit), 2.0**-self.prompts))
+
+    def _t_error(self, limit: float) -> float:
+        distance = abs(limit - self.estimate)
+        if not distance < math.inf or not self.widening.deviation:
+            return 0.0
+        freedom = self.widening.freedom
+        return float(special.stdtr(freedom, -distance / self.widening.deviation))
 
     def error(self, count: int) -> float:
         """The one-sided error that a count of resamples amounts to (plus-one rule)."""
@@ -74,7 +96,7 @@ class Tail:
     @property
     def smallest(self) -> float:
         """The smallest error that can be told."""
-        return self.error(1)
+        return 2.0**-self.prompts
 
     def rank(self, error: float) -> int:
         """The largest count that amounts to at most ``error``; 1 where even that is more."""
@@ -89,7 +111,12 @@ class Tail:
 
     def limit(self, error: float) -> float:
         """The value beyond which the estimand lies with at most ``error``."""
-        return float(self.values[self.rank(error) - 1])
+        if error >= self.error(1):
+            return float(self.values[self.rank(error) - 1])
+        quantile = -float(special.stdtrit(self.widening.freedom, error))
+        further = self.estimate + self.outwards * quantile * self.widening.deviation
+        furthest = float(self.values[0])
+        return max(further, furthest) if self.outwards > 0 else min(further, furthest)
 
     def until(self, error: float) -> "Tail":
         """What limits with ``error`` or less need, in less memory."""
@@ -112,17 +139,22 @@ class Distribution:
 
     @classmethod
     def of(
-        cls, values: Array, prompts: int, widening: Widening, shift: Shift | None
+        cls,
+        values: Array,
+        estimate: float,
+        prompts: int,
+        widening: Widening,
+        shift: Shift | None,
     ) -> "Distribution":
         """From ``values [resample]``, NaN where the estimate is not defined; without a shift the
-        percentiles are read where they lie."""
+        percentiles are read where they lie. ``widening`` is in the estimate's unit."""
         undefined = np.isnan(values)
         low = np.sort(np.where(undefined, -np.inf, values))
         high = np.sort(np.where(undefined, np.inf, values))[::-1]
         moved = shift or PERCENTILE
         return cls(
-            Tail(low, len(values), prompts, widening, moved),
-            Tail(high, len(values), prompts, widening, moved.mirrored),
+            Tail(low, len(values), prompts, widening, moved, estimate, -1),
+            Tail(high, len(values), prompts, widening, moved.mirrored, estimate, 1),
             "BCa" if shift else "percentile",
         )
 
@@ -143,11 +175,11 @@ class Distribution:
 
     def p_above(self, limit: float) -> float:
         """One-sided p-value of the estimand lying above a limit."""
-        return self.low.error(1 + int(np.count_nonzero(self.low.values <= limit)))
+        return self.low.beyond(limit)
 
     def p_below(self, limit: float) -> float:
         """One-sided p-value of the estimand lying below a limit."""
-        return self.high.error(1 + int(np.count_nonzero(self.high.values >= limit)))
+        return self.high.beyond(limit)
 
     def limits(self, error: float) -> tuple[float, float, float]:
         """Low and high limit with ``error`` on each side, or with the smallest error there is; and

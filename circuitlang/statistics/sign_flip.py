@@ -3,9 +3,8 @@
 import numpy as np
 
 from circuitlang.statistics.bootstrap import Array, Resampler
+from circuitlang.statistics.permutations import MOST_EXACT
 
-_EXACT = 13
-"""Up to so many prompts every one of the 2**n flips is counted."""
 _CHUNK = 2**22
 _TIE = 1e-11
 """Sums that differ by less than this share of the largest are equal up to rounding."""
@@ -29,7 +28,7 @@ def sign_flip_p(columns: Array, draws: Resampler) -> Array:
     values = np.stack([_levelled(column, draws) for column in columns.T], axis=1)
     observed = values.sum(0)
     reached = observed - _TIE * np.abs(values).sum(0)
-    if prompts <= _EXACT:
+    if prompts <= MOST_EXACT:
         bits = (np.arange(2**prompts)[:, None] >> np.arange(prompts)) & 1
         return np.asarray(((1.0 - 2.0 * bits) @ values >= reached).mean(0))
     # A stream of its own: flips must not hang together with resamples.
@@ -42,11 +41,6 @@ def sign_flip_p(columns: Array, draws: Resampler) -> Array:
         flipped = np.unpackbits(drawn.reshape(rows, -1), axis=1, count=prompts)
         count += (observed - 2 * (flipped.astype(np.float64) @ values) >= reached).sum(0)
     return np.asarray(count / (draws.resamples + 1))
-
-
-def smallest_sign_flip_p(prompts: int, flips: int) -> float:
-    """The smallest p-value that `sign_flip_p` can give."""
-    return 2.0**-prompts if prompts <= _EXACT else 1 / (flips + 1)
 
 
 def _levelled(values: Array, draws: Resampler) -> Array:

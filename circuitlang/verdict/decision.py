@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuitlang.circuit import Bound
-from circuitlang.report import Interval, Verdict
+from circuitlang.report import Verdict
 
 FLOAT_NOISE = 1e-4
 """An estimate this close to its bound is undecided: it could fall on either side of it by the
 order of a sum alone."""
-
-_MOST_PROMPTS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +80,3 @@ def verdict_of(near: bool, passed: bool, failed: bool) -> Verdict:
     if near or passed == failed:
         return Verdict.INCONCLUSIVE
     return Verdict.PASS if passed else Verdict.FAIL
-
-
-def prompts_needed(
-    value: float, interval: Interval, bound: Bound, prompts: int, gain: float
-) -> int | None:
-    """Prompts at which the interval would just leave out the nearest limit, other things equal.
-
-    Widths shrink with the square root of the number of prompts, and by ``gain`` once there are so
-    many that Student's t is the normal. None when no thinkable number would do.
-    """
-    nearest = min(limits_of(bound), key=lambda limit: abs(value - limit))
-    distance = abs(value - nearest)
-    reach = gain * (value - interval.low if nearest < value else interval.high - value)
-    if distance * math.sqrt(_MOST_PROMPTS) <= reach * math.sqrt(prompts):
-        return None
-    return max(prompts + 1, math.ceil(prompts * (reach / distance) ** 2))

@@ -1,5 +1,6 @@
 """Resampling and testing the effects of many claims at once."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -87,12 +88,14 @@ def _sample(
     if not np.isfinite(effect.value) or np.isinf(values).any():
         return f"{effect.definition} is too large for a number"
     shift = bca_shift(values, effect.value, _left_out(effect, draws), draws)
-    distribution = Distribution.of(values, prompts, Widening.of(effect.residuals, draws), shift)
+    widening = Widening.of(effect.residuals, draws).over(effect.whole)
+    distribution = Distribution.of(values, effect.value, prompts, widening, shift)
     if effect.denominator is not None and below is not None:
-        whole = Distribution.of(below, prompts, Widening.of(effect.denominator, draws), None)
-        undefined = int(np.isnan(values).sum())
-        p_value = max(whole.p_above(0.0), distribution.low.error(1 + undefined))
-        if p_value > max(levels[1], distribution.smallest, whole.smallest):
+        widening = Widening.of(effect.denominator, draws)
+        whole = Distribution.of(below, effect.whole, prompts, widening, None)
+        # A resample without a whole stands at the far end of both tails.
+        p_value = max(whole.p_above(0.0), distribution.p_above(-math.inf))
+        if p_value > max(levels[1], distribution.smallest):
             return _nothing_below(effect)
     tests = (
         OneSided(distribution.p_above(limit), distribution.p_below(limit)).and_also(flip)

@@ -20,16 +20,17 @@ from circuitlang.plan import Need
 from circuitlang.report import ClaimReport, Estimate, Interval, Place, Stratum, Verdict
 from circuitlang.source import SourceText
 from circuitlang.statistics.correction import Level
+from circuitlang.statistics.permutations import smallest_p
 from circuitlang.verdict.decision import (
     FLOAT_NOISE,
     bound_tests,
     is_near,
     margin,
-    prompts_needed,
     sides,
     verdict_of,
 )
 from circuitlang.verdict.effect import Effect
+from circuitlang.verdict.outlook import WANTED_POWER, prompts_to_decide
 from circuitlang.verdict.sampling import Tested
 
 
@@ -83,7 +84,7 @@ def claim_report(
     reason = (
         f"rounding could decide: the estimate stands on a limit of `{bound}`"
         if near
-        else _reason(verdict, tested, error, interval, bound)
+        else _reason(verdict, tested, (level, error), interval, bound, templates)
     )
     return ClaimReport(
         **identity(claim, need, source),
@@ -104,29 +105,34 @@ def _interval(tested: Tested, error: float) -> Interval:
 
 
 def _reason(
-    verdict: Verdict, tested: Tested, error: float, interval: Interval, bound: Bound
+    verdict: Verdict,
+    tested: Tested,
+    levels: tuple[float, float],
+    interval: Interval,
+    bound: Bound,
+    templates: Sequence[int],
 ) -> str:
+    """Why; ``levels`` are the claim's, and that of one side of its interval."""
     distribution = tested.distribution
     shown = f"the {100 * interval.level:.4g}% interval"
     if verdict is Verdict.PASS:
         return f"{shown} lies inside `{bound}`"
     if verdict is Verdict.FAIL:
         return f"{shown} lies outside `{bound}`"
-    if error < distribution.smallest:
-        return (
-            f"{distribution.prompts} prompts and {distribution.resamples:,} resamples cannot reach "
-            f"the level {error:.2g}"
-        )
+    prompts, resamples = distribution.prompts, distribution.resamples
+    if levels[1] < smallest_p(prompts, resamples):
+        level = f"{levels[1]:.2g}"
+        return f"{prompts} prompts and {resamples:,} resamples cannot reach the level {level}"
     if margin(interval.low, bound) > 0 and margin(interval.high, bound) > 0:
         return f"{shown} lies inside `{bound}`, and {_flip_in_words(tested, bound, True)}"
     if _outside(interval, bound):
         return f"{shown} lies outside `{bound}`, and {_flip_in_words(tested, bound, False)}"
-    gain = distribution.low.widening.gain(error)
-    needed = prompts_needed(tested.effect.value, interval, bound, distribution.prompts, gain)
+    needed = prompts_to_decide(tested.effect, bound, tuple(templates), levels[0])
     more = (
         "the estimate is too close to it for any number of prompts to decide"
         if needed is None
-        else f"about {needed:,} prompts would decide it, if the estimate stays"
+        else f"about {max(needed, prompts + 1):,} prompts would decide it with "
+        f"{100 * WANTED_POWER:.0f}% power, if effect and spread stay"
     )
     return f"{shown} holds a limit of `{bound}`; {more}"
 
