@@ -83,6 +83,15 @@ def test_prompts_for_equivalence():
     assert trials_for_equivalence(0.05 / 12, 0.0) > few
 
 
+@pytest.mark.parametrize("level", [0.05, 0.01, 0.05 / 12])
+def test_the_smallest_number_of_trials_among_the_teeth_of_the_saw(level):
+    for power in (0.0, 0.5, 0.8):
+        found = trials_for_equivalence(level, power)
+        reached = (equivalence_power(n, level) for n in range(1, found))
+        assert all(p == 0 or p < power for p in reached)
+        assert equivalence_power(found, level) >= max(power, 1e-9)
+
+
 def _trinomial(n, above, tie):
     """Chances of every (number above, number of ties)."""
     below = 1 - above - tie

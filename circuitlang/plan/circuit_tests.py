@@ -26,6 +26,8 @@ Sites = frozenset[Kept]
 
 _TRIES = 100
 """Draws in a row that may bring nothing new before there is taken to be nothing new."""
+_MOST = 1_000
+"""Layers, and heads of a layer; a model that says it has more is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,11 @@ class Experiments:
         shape, inside = self.circuit.shape, set(self.components)
         if shape is None:
             raise ValueError("the model's size is not known")
-        layers = range(shape.layers)
+        layers, heads = range(min(shape.layers, _MOST)), range(min(shape.heads, _MOST))
         found: list[Component] = (
             [MLP(layer) for layer in layers]
             if isinstance(like, MLP)
-            else [Head(layer, head) for layer in layers for head in range(shape.heads)]
+            else [Head(layer, head) for layer in layers for head in heads]
         )
         return tuple(component for component in found if component not in inside)
 
@@ -157,7 +159,7 @@ class Experiments:
             raise ValueError("the model's size is not known")
         random, found, tries = self._random("circuits"), list[RunCircuitAlone](), 0
         while len(found) < self.settings.random_circuits and tries < _TRIES:
-            sites = self._elsewhere(random, shape.heads)
+            sites = self._elsewhere(random, min(shape.heads, _MOST))
             tries = tries + 1 if sites == self.sites else 0
             if tries == 0:
                 found.append(self._alone(tuple(sites)))

@@ -52,12 +52,26 @@ def drawn_at_least(successes: int, draws: int, good: int, population: int) -> fl
     least, most = max(0, draws + good - population), min(draws, good)
     if successes <= least:
         return 1.0
-    ways = math.comb(population, draws)
-    found = sum(
-        math.comb(good, k) * math.comb(population - good, draws - k)
-        for k in range(successes, most + 1)
-    )
-    return found / ways
+    if successes > most:
+        return 0.0
+    if successes * population > draws * good:
+        return _drawn_upper(successes, draws, good, population)
+    # The other tail counts the bad ones.
+    bad = population - good
+    return 1.0 - _drawn_upper(draws - successes + 1, draws, bad, population)
+
+
+def _drawn_upper(successes: int, draws: int, good: int, population: int) -> float:
+    """The tail above the mean; as in `_upper`."""
+    log = _log_choose(good, successes) + _log_choose(population - good, draws - successes)
+    term = total = math.exp(log - _log_choose(population, draws))
+    for k in range(successes, min(draws, good)):
+        others = population - good - draws + k + 1
+        term *= (good - k) * (draws - k) / ((k + 1) * others)
+        total += term
+        if term <= total * 1e-17:
+            break
+    return min(1.0, total)
 
 
 def equivalence_p(positive: float, trials: int, margin: float = SIGN_MARGIN) -> float:
@@ -108,16 +122,21 @@ def _inside(trials: int, level: float, margin: float) -> tuple[int, int] | None:
 
 
 def trials_for_equivalence(level: float, power: float, margin: float = SIGN_MARGIN) -> int:
-    """The smallest number of trials with this power at a share of one half; 0 power: with any.
+    """The smallest number of trials with this power at a share of one half; 0 power: with any."""
 
-    Power is a saw-tooth in the number of trials, so they are counted up one by one.
-    """
-    trials = max(1, math.ceil(math.log(level) / math.log(0.5 + margin)))
-    while True:
-        reached = equivalence_power(trials, level, margin)
-        if reached > 0 and reached >= power:
-            return trials
-        trials += 1
+    def reached(trials: int) -> bool:
+        found = equivalence_power(trials, level, margin)
+        return found > 0 and found >= power
+
+    few, many = 0, 1
+    while not reached(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if reached(middle) else (middle, many)
+    # Power is a saw-tooth, whose teeth are narrower than this.
+    first = max(1, many - 4 * math.isqrt(many) - 10)
+    return next(trials for trials in range(first, many + 1) if reached(trials))
 
 
 def share_bounds(successes: int, trials: int, error: float) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Whether something is larger than a share of a population, each comparison with its own noise."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,11 +63,11 @@ class Ranking:
         return math.ceil(share * (self.population or 0) - _ROUNDING)
 
     def _p(self, p_values: Sequence[float], share: float, level: float) -> float:
-        for k in range(1, self.draws + 1):
-            luck = self._luck(k, share)
-            if luck <= level / 2:
-                return min(1.0, luck + _shown(p_values, k))
-        return 1.0
+        wins = range(1, self.draws + 1)
+        needed = bisect_left(wins, True, key=lambda k: self._luck(k, share) <= level / 2)
+        if needed == self.draws:
+            return 1.0
+        return min(1.0, self._luck(wins[needed], share) + _shown(sorted(p_values), wins[needed]))
 
     def _luck(self, successes: int, share: float) -> float:
         """The largest chance of so many successes when the share is too small."""
@@ -77,24 +78,26 @@ class Ranking:
 
     def _least(self, p_values: Sequence[float], error: float, level: float) -> float:
         """The largest share that is shown at an error."""
-        whole = self.population == self.draws
-        allowed = error if whole else error - min(error, level) / 2
-        counts = range(self.draws, 0, -1)
-        shown = next((k for k in counts if _shown(p_values, k) <= allowed), 0)
+        exhausted = self.population == self.draws
+        allowed = error if exhausted else error - min(error, level) / 2
+        counts, ordered = range(self.draws, 0, -1), sorted(p_values)
+        shown = next((k for k in counts if _shown(ordered, k) <= allowed), 0)
         if not shown:
             return 0.0
-        if whole:
+        if exhausted:
             return shown / self.draws
         luck = min(error, level) / 2
         if self.population is None:
             return share_bounds(shown, self.draws, luck)[0]
-        shares = (count / self.population for count in range(self.population, 0, -1))
-        return next((share for share in shares if self._luck(shown, share) <= luck), 0.0)
+        whole = self.population
+        shares = range(1, whole + 1)
+        least = bisect_left(shares, True, key=lambda count: self._luck(shown, count / whole) > luck)
+        return least / whole
 
 
-def _shown(p_values: Sequence[float], k: int) -> float:
-    """p-value of at least ``k`` nulls being false."""
-    return min(1.0, (len(p_values) - k + 1) * sorted(p_values)[k - 1])
+def _shown(ordered: Sequence[float], k: int) -> float:
+    """p-value of at least ``k`` nulls being false, from the p-values in order."""
+    return min(1.0, (len(ordered) - k + 1) * ordered[k - 1])
 
 
 def fewest_draws(share: float, level: float) -> int:
