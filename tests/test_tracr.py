@@ -5,7 +5,6 @@ patched in numpy, and the RASP program with one expression that sees the corrupt
 """
 
 import itertools
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from tests.front_end import circuit_of
 jax = pytest.importorskip("jax", reason="Tracr's programs need jax: pip install -e '.[test]'")
 pytest.importorskip("tracr", reason="Tracr is not installed: pip install -e '.[test]'")
 
-from tests.tracr_models import BOS, Compiled, all_edges, carry_over, compiled  # noqa: E402
+from tests.tracr_models import BOS, Compiled, Edge, all_edges, carry_over, compiled  # noqa: E402
 from tests.tracr_oracle import Numbers, PatchedProgram, logit_of  # noqa: E402
 from tests.tracr_programs import PROGRAMS, Program, circuit_text  # noqa: E402
 
@@ -87,48 +86,56 @@ class Case:
             for i, pair in enumerate(self.pairs)
         ])  # fmt: skip
 
-    def metric_of_program(self, edges: set[tuple[str, str]], swapped: bool = False) -> np.ndarray:
+    def metric_of_program(self, edges: set[Edge], swapped: bool = False) -> np.ndarray:
         """The metric of the RASP program on every clean prompt (corrupt, if ``swapped``)."""
-        found = []
+        readout, found = self.program.readout, []
         for pair in self.pairs:
             clean, corrupt = (text.text.split()[1:] for text in (pair.clean, pair.corrupt))
-            value = PatchedProgram(self.compiled, edges, corrupt).output(
-                corrupt if swapped else clean
-            )
-            found.append(
-                logit_of(value, pair.answer, self.program.readout)
-                - logit_of(value, pair.distractor, self.program.readout)
-            )
+            patched = PatchedProgram(self.compiled, edges, corrupt)
+            value = patched.output(corrupt if swapped else clean)
+            one, other = (logit_of(value, w, readout) for w in (pair.answer, pair.distractor))
+            found.append(one - other)
         return np.array(found, dtype=float)
 
-    def effect(self, edges: set[tuple[str, str]]) -> float:
-        """The exact noising effect of edges, from the program alone."""
-        clean, corrupt = self.metric_of_program(set()), self.metric_of_program(set(), swapped=True)
-        return (clean - self.metric_of_program(edges)).mean() / (clean - corrupt).mean()
+    @cached_property
+    def exact(self) -> dict[Edge, np.ndarray]:
+        """The metric under every edge's patch, from the program alone."""
+        return {edge: self.metric_of_program({edge}) for edge in self.edges}
 
     @cached_property
-    def patched(self) -> dict[tuple[str, str], np.ndarray]:
+    def exact_worlds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The metric of the program on clean and on corrupt prompts."""
+        return self.metric_of_program(set()), self.metric_of_program(set(), swapped=True)
+
+    def percent(self, patched: np.ndarray) -> float:
+        """The noising effect, in percent, that the program's metric has when patched."""
+        clean, corrupt = self.exact_worlds
+        return 100 * (clean - patched).mean() / (clean - corrupt).mean()
+
+    @cached_property
+    def changes(self) -> dict[str, np.ndarray]:
+        """What every component writes on the corrupt prompts minus what it writes on the clean."""
+        clean, corrupt = (self.numbers.run(tokens)[1] for tokens in (self.clean, self.corrupt))
+        return {component: corrupt[component] - clean[component] for component in clean}
+
+    @cached_property
+    def patched(self) -> dict[Edge, np.ndarray]:
         """The metric under every edge's patch, from Tracr's weights in numpy."""
-        change = {
-            sender: self.numbers.change(sender, self.clean, self.corrupt) for sender, _ in self.edges
-        }
         return {
-            edge: self.metric_of_numbers(self.numbers.run(self.clean, edge, change[edge[0]])[0])
+            edge: self.metric_of_numbers(
+                self.numbers.run(self.clean, edge, self.changes[edge[0]])[0]
+            )
             for edge in self.edges
         }
 
-    @property
-    def known(self) -> set[tuple[str, str]]:
+    @cached_property
+    def known(self) -> set[Edge]:
         return {edge for edge, there in self.edges.items() if there}
 
-    @property
-    def silent(self) -> set[tuple[str, str]]:
+    @cached_property
+    def silent(self) -> set[Edge]:
         """Known edges whose sender writes the same on every clean prompt and its corrupt one."""
-        return {
-            edge
-            for edge in self.known
-            if np.abs(self.numbers.change(edge[0], self.clean, self.corrupt)).max() < NOTHING
-        }
+        return {edge for edge in self.known if np.abs(self.changes[edge[0]]).max() < NOTHING}
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
@@ -136,7 +143,7 @@ def case(request, tmp_path_factory) -> Case:
     return Case(request.param, tmp_path_factory.mktemp("tracr"))
 
 
-def written(edge: tuple[str, str], rest: str = "", no: bool = False) -> str:
+def written(edge: Edge, rest: str = "", no: bool = False) -> str:
     return f"{'no ' if no else ''}{edge[0]} -> {edge[1]} {rest}"
 
 
@@ -165,12 +172,10 @@ def test_the_model_computes_what_tracrs_computes(case):
 
 
 def test_the_program_says_the_same(case):
-    for swapped, tokens in ((False, case.clean), (True, case.corrupt)):
-        exact = case.metric_of_program(set(), swapped)
+    for exact, tokens in zip(case.exact_worlds, (case.clean, case.corrupt), strict=True):
         assert np.abs(case.metric_of_numbers(case.numbers.run(tokens)[0]) - exact).max() < SHARP
     for edge, patched in case.patched.items():
-        exact = case.metric_of_program({edge})
-        assert np.abs(patched - exact).max() < SHARP, edge
+        assert np.abs(patched - case.exact[edge]).max() < SHARP, edge
 
 
 def test_the_spaces_and_the_weights_know_the_same_edges(case):
@@ -199,7 +204,8 @@ def test_the_spaces_and_the_weights_know_the_same_edges(case):
 def test_every_edge_has_the_effect_that_tracrs_weights_give_it(case):
     edges = list(case.edges)
     evidence, report = case.measured([written(e, "in -900 logits..900 logits") for e in edges])
-    assert np.abs(np.array(evidence.clean) - case.metric_of_numbers(case.numbers.run(case.clean)[0])).max() < EXACT
+    clean = case.metric_of_numbers(case.numbers.run(case.clean)[0])
+    assert np.abs(np.array(evidence.clean) - clean).max() < EXACT
     largest = {}
     for edge, claim in zip(edges, report.claims, strict=True):
         (experiment,) = claim.experiments
@@ -214,22 +220,55 @@ def test_every_edge_has_the_effect_that_tracrs_weights_give_it(case):
     assert {edge for edge in case.known - case.silent if largest[edge] < 0.1} == set()
 
 
-def bounds(case, turned=False):
-    """Every edge with the bound that its exact effect asks for, or with one that is false."""
+def true_bounds(case):
+    """Every edge with the bound that its exact effect asks for."""
     for edge in case.edges:
         if edge in case.known - case.silent:
-            effect = 100 * case.effect({edge})
-            yield (
-                written(edge, "within 5%", no=True)
-                if turned
-                else written(edge, f"in {effect - 0.1:.4f}%..{effect + 0.1:.4f}%")
-            )
+            effect = case.percent(case.exact[edge])
+            yield written(edge, f"in {effect - 0.1:.4f}%..{effect + 0.1:.4f}%")
         else:
-            yield written(edge, ">= 1%") if turned else written(edge, "within 0.1%", no=True)
+            yield written(edge, "within 0.1%", no=True)
+
+
+def false_bounds(case):
+    """Known edges denied, and some of the others claimed."""
+    heard = case.known - case.silent
+    yield from (written(edge, "within 5%", no=True) for edge in heard)
+    yield from (written(edge, ">= 1%") for edge in sorted(case.edges.keys() - heard)[::4])
 
 
 def test_verdicts(case):
-    _, report = case.measured(list(bounds(case)))
-    assert [(c.text,c.reason,c.estimate) for c in report.claims if c.verdict is not Verdict.PASS] == []
-    _, report = case.measured(list(bounds(case, turned=True)))
+    _, report = case.measured(list(true_bounds(case)))
+    assert [c.text for c in report.claims if c.verdict is not Verdict.PASS] == []
+    _, report = case.measured(list(false_bounds(case)))
     assert [c.text for c in report.claims if c.verdict is not Verdict.FAIL] == []
+
+
+@pytest.mark.parametrize("case", ["balance", "pattern"], indirect=True)
+def test_a_path_that_goes_through_an_mlp_alone(case):
+    """Nothing goes straight from these heads to the logits, and all goes through the MLPs behind
+    them: no head comes later, so the program with MLPs that see the change is the exact answer."""
+    layers, heads = case.compiled.shape
+    claims = []
+    for head in (f"L1.H{i}" for i in range(heads)):
+        later = {f"L{layer}.MLP" for layer in range(1, layers)} | {"logits"}
+        effect = case.percent(case.metric_of_program({(head, receiver) for receiver in later}))
+        assert abs(effect) >= 99
+        claims.append(f"{head} ~> logits in {effect - 0.1:.4f}%..{effect + 0.1:.4f}%")
+        claims.append(f"no {head} -> logits within 0.1%")
+    _, report = case.measured(claims)
+    assert [c.verdict for c in report.claims] == [Verdict.PASS] * len(claims)
+
+
+@pytest.mark.parametrize("case", ["recall"], indirect=True)
+def test_the_command_line_in_float32(case, capsys):
+    """The file a user would write: default precision, the folder beside it."""
+    path = case.home / "recall.circuit"
+    path.write_text(
+        circuit_text("recall", list(true_bounds(case)), dtype="float32"), encoding="utf-8"
+    )
+    result = called(capsys, "run", path)
+    assert result.code == 0, result.out + result.err
+    assert result.out.count("PASS") >= len(case.edges)
+    path.write_text(circuit_text("recall", list(false_bounds(case))), encoding="utf-8")
+    assert called(capsys, "run", path).code == 1

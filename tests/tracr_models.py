@@ -40,7 +40,7 @@ _NORM = 2.0**30
 float64, so a norm multiplies by exactly one and only takes the mean away, which is zero."""
 
 _CONTEXT = 16
-"""Positions of the brought-over model: loading tries it on twelve tokens, more than any program has."""
+"""Positions of the brought-over model: loading tries it on twelve tokens, no prompt is as long."""
 
 Edge = tuple[str, str]
 """Sender and receiver with its slot, as a `.circuit` file names them."""
@@ -138,10 +138,11 @@ def _no_random_weights() -> Iterator[None]:
         init, apply = transform(function)
         return haiku.Transformed(jax.jit(init), apply)
 
-    zeros = mock.patch.object(
-        haiku.initializers, "VarianceScaling", lambda *_: haiku.initializers.Constant(0.0)
-    )
-    with zeros, mock.patch.object(haiku, "transform", jitted):
+    def zeros(*_: Any) -> Any:
+        return haiku.initializers.Constant(0.0)
+
+    plain = mock.patch.object(haiku.initializers, "VarianceScaling", zeros)
+    with plain, mock.patch.object(haiku, "transform", jitted):
         yield
 
 

@@ -25,6 +25,22 @@ class Numbers:
         self.model = model
         self.token_embed = model.parameters("token_embed")
         self.pos_embed = model.parameters("pos_embed")
+        layers, self.heads = model.shape
+        self.layers = [self._layer(layer) for layer in range(layers)]
+
+    def _layer(self, layer: int) -> dict[str, list[np.ndarray]]:
+        """A layer's matrices: one of each kind for every head, and the MLP's two."""
+
+        def by_head(name: str, axis: int) -> list[np.ndarray]:
+            return np.split(self.model.parameters(f"layer_{layer}/attn/{name}"), self.heads, axis)
+
+        return {
+            "Q": by_head("query", 1),
+            "K": by_head("key", 1),
+            "V": by_head("value", 1),
+            "O": by_head("linear", 0),
+            "MLP": [self.model.parameters(f"layer_{layer}/mlp/linear_{i}") for i in (1, 2)],
+        }
 
     def run(
         self, tokens: np.ndarray, edge: Edge | None = None, change: np.ndarray | float = 0.0
@@ -33,39 +49,31 @@ class Numbers:
 
         ``change`` is added to what the edge's receiver reads in its slot, there alone.
         """
-        model, receiver = self.model, edge[1] if edge else ""
-        layers, heads = model.shape
+        receiver = edge[1] if edge else ""
         stream = self.token_embed[tokens] + self.pos_embed[: tokens.shape[1]]
         future = np.triu(np.ones((tokens.shape[1],) * 2, dtype=bool), 1)
         writes = {}
-        for layer in range(layers):
-            attention, mlp = f"layer_{layer}/attn", f"layer_{layer}/mlp"
-            split = {
-                slot: np.split(model.parameters(f"{attention}/{name}"), heads, axis=1)
-                for slot, name in (("Q", "query"), ("K", "key"), ("V", "value"))
-            }
-            out = np.split(model.parameters(f"{attention}/linear"), heads, axis=0)
-            for head in range(heads):
-                name = f"L{layer}.H{head}"
+        for number, layer in enumerate(self.layers):
+            written = 0.0
+            for head in range(self.heads):
+                name = f"L{number}.H{head}"
                 q, k, v = (
-                    (stream + (change if receiver == f"{name}.{slot}" else 0.0)) @ split[slot][head]
+                    (stream + change if receiver == f"{name}.{slot}" else stream)
+                    @ layer[slot][head]
                     for slot in "QKV"
                 )
                 scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
                 scores[:, future] = -np.inf
                 weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-                writes[name] = weights / weights.sum(axis=-1, keepdims=True) @ v @ out[head]
-            stream = stream + sum(writes[f"L{layer}.H{head}"] for head in range(heads))
-            name = f"L{layer}.MLP"
-            read = stream + (change if receiver == name else 0.0)
-            hidden = np.maximum(read @ model.parameters(f"{mlp}/linear_1"), 0)
-            writes[name] = hidden @ model.parameters(f"{mlp}/linear_2")
+                weights /= weights.sum(axis=-1, keepdims=True)
+                writes[name] = weights @ v @ layer["O"][head]
+                written = written + writes[name]
+            stream = stream + written
+            name, (into, out) = f"L{number}.MLP", layer["MLP"]
+            read = stream + change if receiver == name else stream
+            writes[name] = np.maximum(read @ into, 0) @ out
             stream = stream + writes[name]
-        return stream + (change if receiver == LOGITS else 0.0), writes
-
-    def change(self, sender: str, clean: np.ndarray, corrupt: np.ndarray) -> np.ndarray:
-        """What the sender writes on the corrupt prompts minus what it writes on the clean ones."""
-        return self.run(corrupt)[1][sender] - self.run(clean)[1][sender]
+        return (stream + change if receiver == LOGITS else stream), writes
 
     def logits(self, stream: np.ndarray, word: str, readout: Readout) -> np.ndarray:
         """A word's logit at END, ``[prompt]``."""
@@ -78,7 +86,7 @@ class Numbers:
 
 
 class PatchedProgram(causal_eval.CausalEvaluator):
-    """A RASP program on a clean prompt, where some readers see a sender's values of a corrupt one."""
+    """A RASP program on a clean prompt; some readers see what a sender says of a corrupt one."""
 
     def __init__(self, model: Compiled, edges: set[Edge], corrupt: Words) -> None:
         super().__init__()
@@ -117,7 +125,7 @@ class PatchedProgram(causal_eval.CausalEvaluator):
         ]
 
     def eval_selector_width(self, sop: rasp.SelectorWidth, xs: Words) -> Any:
-        """A head counts, and an MLP turns the count into a number: two components, an edge between."""
+        """A head counts and an MLP turns that into a number: two components, an edge between."""
         head, mlp = self.model.owners[f"{sop.label} head"], self.model.owners[sop.label]
         if (head, mlp) in self.edges:
             return causal_eval.evaluate(sop, self.corrupt)

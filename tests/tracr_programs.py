@@ -20,7 +20,6 @@ def _equal(key: Any, query: Any) -> bool:
     return key == query
 
 
-
 @dataclass(frozen=True)
 class Program:
     """A program, its words, its longest prompt without BOS, how its output becomes logits, and the
@@ -87,31 +86,33 @@ PROGRAMS = {
     "balance": Program(
         lambda: lib.make_pair_balance(rasp.tokens, "l", "r"),
         "lrab",
-        5,
+        6,
         _NUMBER,
         """
-  clean   "{BOS} {D} {A} {B} {C} {E}"
+  clean   "{BOS} {D} {A} {B} {C} {E} {F}"
   corrupt A = "a", B = "b", C = "a"
   BOS     from "BOS"
   A       from "l"
   B       from "r"
   C       from "l"
   D       from "l", "r", "a", "b"
-  E       from "l", "r", "a", "b\"""",
+  E       from "l", "r", "a", "b"
+  F       from "l", "r", "a", "b\"""",
         "logit_diff(BOS, A)",
     ),
     # Every input of an AND is needed: each edge alone breaks it.
     "pattern": Program(
         lambda: lib.detect_pattern(rasp.tokens, "abc"),
         "abcd",
-        5,
+        6,
         _truth("abcd"),
         """
-  clean   "{BOS} {P} {R} {A} {B} {C}"
+  clean   "{BOS} {P} {R} {T} {A} {B} {C}"
   corrupt A = "d", B = "d", C = "d"
   BOS     from "BOS"
   P       from "a", "b", "c", "d"
   R       from "a", "b", "c", "d"
+  T       from "a", "b", "c", "d"
   A       from "a"
   B       from "b"
   C       from "c\"""",
@@ -131,39 +132,39 @@ PROGRAMS = {
     ),
     "recall": Program(
         _recall,
-        "abcd",
+        "abcde",
         4,
-        _words("abcd"),
+        _words("abcde"),
         """
   clean   "{BOS} {X} {A} {B} {X}"
   corrupt X1 = fresh
   BOS     from "BOS"
-  X, A, B from "a", "b", "c", "d\"""",
+  X, A, B from "a", "b", "c", "d", "e\"""",
         "logit_diff(B, A)",
     ),
     # The length is counted, turned into an index and asked for, and no corruption may change it.
     "reverse": Program(
         lambda: lib.make_reverse(rasp.tokens),
-        "abcd",
+        "abcde",
         4,
-        _words("abcd"),
+        _words("abcde"),
         """
   clean      "{BOS} {A} {B} {C} {D}"
   corrupt    A = B, B = A
   BOS        from "BOS"
-  A, B, C, D from "a", "b", "c", "d\"""",
+  A, B, C, D from "a", "b", "c", "d", "e\"""",
         "logit_diff(A, B)",
     ),
 }
 
 
-def circuit_text(name: str, edges: list[str], dtype: str = "float64", folder: str = "") -> str:
+def circuit_text(name: str, edges: list[str], dtype: str = "float64") -> str:
     """A circuit file over a program's prompts; the model is a folder beside it, named after it."""
     program, lines = PROGRAMS[name], "\n  ".join(edges)
     return f"""circuit {name}
-model "./{folder or name}" dtype {dtype}
+model "./{name}" dtype {dtype}
 prompts {{{program.prompts}
-  sample 16 seed 0
+  sample 32 seed 0
 }}
 metric {program.metric}
 edges {{
