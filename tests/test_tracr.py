@@ -31,9 +31,9 @@ from tests.tracr_programs import PROGRAMS, Program, circuit_text  # noqa: E402
 EXACT = 1e-9
 """Two computations with the same weights in float64."""
 
-SHARP = 1e-4
-"""Tracr's attention leaves a little weight on the tokens that a program does not select: at most
-about exp(-50 / sqrt(key size)) each, 3e-6 for the widest head here."""
+SHARP = 1e-6
+"""Tracr's attention leaves a little weight on the tokens that a program does not select: about
+exp(-50 / sqrt(key size)), 1.4e-7 for the widest head here."""
 
 NOTHING = 1e-12
 """An edge that is not there changes no metric by more than this."""

@@ -1,8 +1,7 @@
 """RASP programs with different composition, and prompts on which their edges carry something.
 
-All are compiled with causal attention, so a program means what Tracr's causal evaluator says.
-Three are Tracr's own (`tracr.compiler.lib`): fraction of previous tokens, pair balance and pattern
-detection; reversing is one of them that was made to look at the whole prompt.
+All are compiled with causal attention, so a program means what Tracr's causal evaluator says. Four
+are Tracr's own (`tracr.compiler.lib`); its reversing looks at the whole prompt, as END alone does.
 """
 
 from collections.abc import Callable, Mapping
