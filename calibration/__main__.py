@@ -9,6 +9,9 @@ from pathlib import Path
 
 from known import MODELS, KnownModel, Variation
 
+_DRAWN = 4_000_000_000
+"""Seed of the prompts that show how prompts vary; those that are judged have another."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 when a row misses a goal, else 0."""
@@ -28,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _calibrate(model: KnownModel, chosen: argparse.Namespace) -> int:
     from calibration.case import LEVEL, cases
-    from calibration.pool import hypothesis, measured
+    from calibration.pool import drawn_pairs, hypothesis, measured
     from calibration.reversed_edges import refused, reversed_edges
     from calibration.table import render, row
     from calibration.tally import tally
@@ -36,12 +39,13 @@ def _calibrate(model: KnownModel, chosen: argparse.Namespace) -> int:
     started = time.perf_counter()
     noisy = model.variation is not Variation.NOISELESS
     samples = chosen.samples if noisy else min(chosen.samples, 10)
+    drawn = drawn_pairs(model, 20_000 if noisy else 10, seed=_DRAWN)
     test = f"  random edges 0\n  resamples {chosen.resamples}"
     with tempfile.TemporaryDirectory() as folder:
         model.build(Path(folder))
         files = [
             hypothesis(model, Path(folder), case, samples * chosen.prompts, test)
-            for case in cases(model, chosen.prompts, chosen.claims)
+            for case in cases(model, drawn, chosen.prompts, chosen.claims)
             if case.claims
         ]
         pool = measured(files, batch=256)

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from circuitlang.report import Verdict
 from circuitlang.statistics.power import distance_for, power_inside, room_for
-from known import KnownEdge, KnownModel, Variation
+from known import KnownEdge, KnownModel, Pairs, Variation
 from known.program import Array
 
 LEVEL = 0.05
 _MARGIN = 0.02
 _CLAIMED = 0.01
 """What an edge that is not there is claimed to have at least."""
+_STILL = 1e-9
+"""A standard deviation that is rounding only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,19 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The population's exact effect of an edge and how prompts vary around it.
+    """The population's exact effect of an edge, and how many drawn prompts vary around it.
 
-    ``change`` and ``whole`` are numerator and denominator per prompt over E[denominator], and
-    ``shares`` the probability of a prompt; all ``[prompt]``.
+    ``change`` and ``whole`` are numerator and denominator per prompt over the mean denominator,
+    ``[prompt]``.
     """
 
     effect: float
     change: Array
     whole: Array
-    shares: Array
 
     def deviation(self, bound: float) -> float:
         """Standard deviation over prompts of (change - bound x whole) / E[whole]."""
-        beyond = self.change - bound * self.whole
-        mean = float(self.shares @ beyond)
-        return float(np.sqrt(self.shares @ (beyond - mean) ** 2))
+        return float((self.change - bound * self.whole).std())
 
     def bound_at(self, distance: float) -> float:
         """The bound that lies so many of its own standard deviations below the effect."""
@@ -68,30 +65,34 @@ class Truth:
         return bound
 
 
-def truth_of(model: KnownModel, edge: KnownEdge) -> Truth:
-    """Noising, over the whole population, from the construction."""
-    pairs, weights = model.population()
-    shares = weights / weights.sum()
-    clean, corrupt = model.metrics(pairs)
-    whole = float(shares @ (clean - corrupt))
-    change = (clean - model.patched(edge, pairs)) / whole
-    return Truth(float(shares @ change), change, (clean - corrupt) / whole, shares)
+def truth_of(model: KnownModel, edge: KnownEdge, drawn: Pairs) -> Truth:
+    """Noising, from the construction: a population has exact means, and spreads are those of
+    prompts that were drawn."""
+    clean, corrupt = model.metrics(drawn)
+    whole = float((clean - corrupt).mean())
+    change = (clean - model.patched(edge, drawn)) / whole
+    return Truth(model.population_effect(edge), change, (clean - corrupt) / whole)
 
 
-def cases(model: KnownModel, prompts: int, most: int) -> Iterator[Case]:
-    """Every kind of claim, of at most ``most`` edges each."""
+def cases(model: KnownModel, drawn: Pairs, prompts: int, most: int) -> Iterator[Case]:
+    """Every kind of claim, of at most ``most`` edges each.
+
+    ``drawn`` are many prompts that are not judged, ``prompts`` the number of a sample.
+    """
     present = _spread((*model.true_edges, *model.groups), most)
     if model.variation is Variation.NOISELESS:
         yield from _noiseless(model, present)
     else:
-        truths = {edge: truth_of(model, edge) for edge in present}
-        varied = {edge: truth for edge, truth in truths.items() if truth.deviation(truth.effect)}
+        truths = {edge: truth_of(model, edge, drawn) for edge in present}
+        varied = {
+            edge: truth for edge, truth in truths.items() if truth.deviation(truth.effect) > _STILL
+        }
         yield from _varied(varied, prompts)
-        yield from _balanced(model, prompts)
+        yield from _balanced(model, drawn, prompts)
     absent = _spread(model.absent_edges(), 2 * most)
     yield Case("absent, claimed", tuple(_claimed(edge, 0.0) for edge in absent))
     yield Case("absent, denied", tuple(_denied(edge) for edge in absent))
-    wrong = [(edge, truth_of(model, edge).effect) for edge in model.wrong_edges]
+    wrong = [(edge, model.population_effect(edge)) for edge in model.wrong_edges]
     yield Case("wrong slot or position", tuple(_claimed(*found) for found in wrong))
 
 
@@ -126,12 +127,12 @@ def _varied(truths: dict[KnownEdge, Truth], prompts: int) -> Iterator[Case]:
     )
 
 
-def _balanced(model: KnownModel, prompts: int) -> Iterator[Case]:
+def _balanced(model: KnownModel, drawn: Pairs, prompts: int) -> Iterator[Case]:
     """Edges that do something to every prompt and nothing on the whole."""
     room = room_for(0.8, prompts, prompts - 1, LEVEL)
     at_zero, denied = [], []
     for edge in model.balanced_edges:
-        truth = truth_of(model, edge)
+        truth = truth_of(model, edge, drawn)
         at_zero.append(Claim(edge, ">= 0%", truth.effect, None))
         # The deviation depends on the limit only by what the whole varies: take the larger side.
         margin = 0.0
@@ -147,7 +148,7 @@ def _balanced(model: KnownModel, prompts: int) -> Iterator[Case]:
 
 def _noiseless(model: KnownModel, present: Sequence[KnownEdge]) -> Iterator[Case]:
     """A bound below every effect, a bound above it, and a bound that is the effect."""
-    truths = [(edge, truth_of(model, edge).effect) for edge in present]
+    truths = [(edge, model.population_effect(edge)) for edge in present]
     sizes = [(edge, effect) for edge, effect in truths if effect > 2 * _CLAIMED]
     yield Case(
         "true",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.case import Case
-from circuitlang.circuit import Correction, resolve
+from circuitlang.circuit import Circuit, Correction, expand, resolve
 from circuitlang.engine.loading import load_transformer
 from circuitlang.engine.measurement import measure
 from circuitlang.engine.tokens import tokenize
@@ -13,7 +13,7 @@ from circuitlang.evidence import Evidence
 from circuitlang.plan import Plan, compile_plan
 from circuitlang.source import SourceText, render_diagnostics
 from circuitlang.syntax import parse
-from known import KnownModel
+from known import KnownModel, Pairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +41,27 @@ def hypothesis(model: KnownModel, folder: Path, case: Case, sample: int, test: s
     edges = [(claim.edge, claim.bound) for claim in case.claims]
     text = model.circuit_text(f'"{folder}" dtype float64', edges, sample, test=test)
     source = SourceText(f"{model.name}.circuit", text)
+    return Hypothesis(case, source, compile_plan(_resolved(source)))
+
+
+def drawn_pairs(model: KnownModel, count: int, seed: int) -> Pairs:
+    """So many prompts, drawn by the front end and read by the construction.
+
+    Raises:
+        ValueError: the file has a mistake.
+    """
+    text = model.circuit_text('"gpt2"', [(model.true_edges[0], ">= 1%")], count, seed=seed)
+    circuit = _resolved(SourceText(f"{model.name}.circuit", text))
+    pairs = expand(circuit.prompts, circuit.metric)
+    return model.read([(pair.clean.text, pair.corrupt.text) for pair in pairs])
+
+
+def _resolved(source: SourceText) -> Circuit:
     document, mistakes = parse(source)
     circuit, more = resolve(document, source)
     if circuit is None or mistakes:
         raise ValueError(render_diagnostics((*mistakes, *more), source))
-    return Hypothesis(case, source, compile_plan(circuit))
+    return circuit
 
 
 def measured(hypotheses: Sequence[Hypothesis], batch: int) -> Evidence:

@@ -66,17 +66,18 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     ready = prepare(session, options.device, options.threads, quiet=options.quiet)
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure
-    from circuitlang.engine.tokens import tokenize
+    from circuitlang.engine.tokens import align
 
     circuit = ready.circuit
     prompts = circuit.prompts
     drawn = replace(
         prompts, sample=prompts.sample + options.prompts, seed=prompts.seed + PILOT_SEED
     )
-    pairs, tokens, found = tokenize(replace(circuit, prompts=drawn), ready.model.tokenizer)
-    if has_errors(found):
-        show_diagnostics(session.source, found)
+    aligned = align(replace(circuit, prompts=drawn), ready.model.tokenizer)
+    if has_errors(aligned.diagnostics):
+        show_diagnostics(session.source, aligned.diagnostics)
         return ExitCode.USAGE
+    pairs, tokens = aligned.pairs, aligned.tokens
     rows = further(pairs, ready.pairs, options.prompts)
     counts = Counter(pairs[row].template for row in rows)
     if min(counts[number] for number in range(len(prompts.templates))) < 2:

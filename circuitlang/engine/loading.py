@@ -61,9 +61,9 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     folder, revision = locate_model(reference)
     config = check_folder(folder, str(reference))
     with quiet():
-        bridge, own = _boot(folder, reference, device, config["architectures"][0])
+        bridge, known = _boot(folder, reference, device, config["architectures"][0])
         transformer = _transformer(bridge, str(reference), config["architectures"][0])
-        _check_bridge(transformer, own, str(reference))
+        _check_bridge(transformer, known, str(reference))
     return LoadedModel(
         transformer=transformer,
         tokenizer=_tokenizer(folder, bridge),
@@ -162,8 +162,8 @@ def _is_installed(name: str) -> bool:
 
 def _boot(
     folder: Path, reference: ModelReference, device: str, architecture: str
-) -> tuple[Any, Any]:
-    """The bridge, and the model's own logits of :func:`_probe` from before it was bridged."""
+) -> tuple[Any, tuple[Any, Any]]:
+    """The bridge, and the probe with the model's own logits from before it was bridged."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -175,7 +175,7 @@ def _boot(
     _check_device(device)
     model = _decoder(folder, reference, architecture).to(device)
     try:
-        own = _own_logits(model)
+        known = _own_logits(model)
         bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=model, device=device, dtype=model.dtype
         )
@@ -190,25 +190,32 @@ def _boot(
                 f"the weights of `{name}` ({architecture}) cannot be folded: {one_line(error)}; "
                 "write `weights plain`"
             ) from error
-    return bridge, own
+    return bridge, known
 
 
-def _probe(vocabulary: int, device: Any) -> Any:  # noqa: ANN401 - a tensor
-    """A prompt of distinct tokens from all over the vocabulary, ``[1, pos]``."""
+def _probe(config: Any, device: Any) -> Any:  # noqa: ANN401 - a tensor
+    """A prompt of distinct tokens from all over the vocabulary, ``[1, pos]``; at most 12."""
     import torch
 
-    return torch.arange(1, 13, device=device)[None] * vocabulary // 13
+    text = config.get_text_config()
+    length = min(12, getattr(text, "max_position_embeddings", None) or 12)
+    return torch.arange(1, length + 1, device=device)[None] * text.vocab_size // (length + 1)
 
 
-def _own_logits(model: Any) -> Any:  # noqa: ANN401
-    """Logits ``[1, vocab]`` at the end of the probe, by Transformers alone."""
+def _own_logits(model: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """The probe, and the logits ``[1, vocab]`` at its end by Transformers alone."""
     import torch
 
+    probe = _probe(model.config, model.device)
     with torch.no_grad():
-        return model(_probe(model.config.get_text_config().vocab_size, model.device)).logits[:, -1]
+        return probe, model(probe).logits[:, -1]
 
 
-def _check_bridge(transformer: Any, own: Any, name: str) -> None:  # noqa: ANN401
+def _check_bridge(
+    transformer: Any,  # noqa: ANN401
+    known: tuple[Any, Any],
+    name: str,
+) -> None:
     """Whether the bridged model is the model: all experiments run on the bridge alone.
 
     Compared are log probabilities, because folded weights shift all logits of a position.
@@ -218,7 +225,8 @@ def _check_bridge(transformer: Any, own: Any, name: str) -> None:  # noqa: ANN40
     """
     from circuitlang.engine.self_checks import tolerance
 
-    bridged = transformer.run(_probe(own.shape[-1], own.device)).logits[:, : own.shape[-1]]
+    probe, own = known
+    bridged = transformer.run(probe).logits[:, : own.shape[-1]]
     gap = (bridged.log_softmax(-1) - own.log_softmax(-1)).abs().max()
     transformer.passes = transformer.fired = 0
     if not float(gap) <= tolerance(transformer, own):

@@ -113,7 +113,9 @@ def _left_out(effect: Effect, draws: Resampler) -> Array:
 
 
 def _nothing_below(effect: Effect) -> str:
+    swapped = effect.whole < -FLOAT_NOISE
+    hint = "; are the two words of the metric exchanged?" if swapped else ""
     return (
         f"there is nothing to divide by: the denominator of {effect.definition} is "
-        f"{effect.whole:.4g} and not reliably above zero"
+        f"{effect.whole:.4g} and not reliably above zero{hint}"
     )
