@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from circuitlang.circuit import Bound, Circuit, Unit
 from circuitlang.plan.looks import looks_of
 from circuitlang.plan.reach import POWERS, Design, Reach, judged_by_its_mean, middle, reaches
+from circuitlang.source import counted
 from circuitlang.statistics.permutations import smallest_p
 
 
@@ -21,7 +22,7 @@ def power_lines(circuit: Circuit) -> list[str]:
     for claim in claims:
         kinds.setdefault(_kind(claim.bound), []).append(claim.bound)
     for kind, bounds in kinds.items():
-        number = f"{len(bounds)} claim{'s' * (len(bounds) != 1)}"
+        number = counted(len(bounds), "claim")
         lines.append(f"  {kind} ({number}): {_pass(bounds[0], design)}")
     if others := len(circuit.all_claims) - len(claims):
         lines.append(f"  {others} of other kinds: not known before they are measured")
