@@ -484,6 +484,16 @@ def test_designs_that_cannot_pass_are_refused(claim, settings, hint):
     assert hint in problems[0].hint
 
 
+def test_with_looks_a_design_is_held_against_the_last_looks_level():
+    settings = "random circuits 36\n  looks 4"
+    text = text_of("sufficient", settings=settings)
+    (problem,) = check_design(circuit_of(text))
+    assert "level 0.022" in problem.message  # 7 / 16 of 5%
+    assert text[problem.span.start : problem.span.end] == "sufficient"
+    number = problem.hint.strip("`")
+    assert check_design(circuit_of(text.replace("random circuits 36", number))) == ()
+
+
 def test_the_smallest_number_of_circuits_that_is_asked_for_is_enough():
     assert check_design(circuit_of(text_of("sufficient", settings="random circuits 36"))) == ()
     (problem,) = check_design(circuit_of(text_of("minimal", settings="random circuits 10")))
