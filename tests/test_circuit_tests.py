@@ -391,7 +391,13 @@ def test_a_rest_that_is_noise_is_independent():
     claim = only(judged("independent <= 0.3", ALL_MATTER, change=dependent(0.0)))
     assert claim.verdict is Verdict.PASS
     assert claim.estimate.unit == "dCor"
+    assert claim.bound == "<= 0.3"
     assert claim.estimate.interval.high < 0.3
+
+
+@pytest.mark.parametrize("bound", ["1", "3", "100%", "2.5"])
+def test_a_correlation_that_is_always_below_its_bound_is_no_claim(bound):
+    assert codes_of(text_of(f"independent <= {bound}")) == ["CL222"]
 
 
 def test_a_rest_that_follows_the_model_is_not_independent():

@@ -12,12 +12,13 @@ from circuitlang.statistics.permutations import smallest_p
 def power_lines(circuit: Circuit) -> list[str]:
     """The family's levels, and what a PASS needs: a line for all claims that need the same."""
     design = Design.of(circuit)
-    lines = [
-        f"power: {_family(design, circuit)}",
-        "  sd is the standard deviation, over prompts inside templates, of "
-        "(change - bound x whole) / mean whole",
-    ]
+    lines = [f"power: {_family(design, circuit)}"]
     claims = [claim for claim in circuit.all_claims if judged_by_its_mean(claim)]
+    if claims:
+        lines.append(
+            "  sd is the standard deviation, over prompts inside templates, of "
+            "(change - bound x whole) / mean whole"
+        )
     kinds: dict[str, list[Bound]] = {}
     for claim in claims:
         kinds.setdefault(_kind(claim.bound), []).append(claim.bound)
@@ -25,9 +26,12 @@ def power_lines(circuit: Circuit) -> list[str]:
         number = counted(len(bounds), "claim")
         lines.append(f"  {kind} ({number}): {_pass(bounds[0], design)}")
     if others := len(circuit.all_claims) - len(claims):
-        lines.append(f"  {others} of other kinds: not known before they are measured")
+        number = counted(others, "claim")
+        lines.append(f"  {number} of other kinds: their power is not known beforehand")
     lines += _looks(circuit)
-    return [*lines, "  a FAIL needs the effect about as far outside its bound", ""]
+    if claims:
+        lines.append("  a FAIL needs the effect about as far outside its bound")
+    return [*lines, ""]
 
 
 def _looks(circuit: Circuit) -> list[str]:
