@@ -10,7 +10,7 @@ from circuitlang.report import Interval
 from circuitlang.statistics.bootstrap import Array
 from circuitlang.statistics.ranking import Ranking
 from circuitlang.verdict.circuit_tests.measured import Measured, squared
-from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart
+from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart, every_part
 from circuitlang.verdict.decision import Tests
 from circuitlang.verdict.effect import NotMeasuredError
 
@@ -46,10 +46,7 @@ def minimal(measured: Measured) -> CircuitTested:
     worst = order[0]
     name = parts[worst].name
     return CircuitTested(
-        tests=Tests(
-            max(part.tests.p_pass for part in parts),
-            min(1.0, len(parts) * min(part.tests.p_fail for part in parts)),
-        ),
+        tests=every_part(parts),
         parts=tuple(parts[i] for i in order),
         change=changes[worst],
         prompts=len(circuit),

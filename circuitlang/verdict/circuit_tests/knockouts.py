@@ -13,6 +13,7 @@ from circuitlang.verdict.circuit_tests.tested import (
     IntervalAt,
     TestedPart,
     TestUnit,
+    every_part,
 )
 from circuitlang.verdict.decision import FLOAT_NOISE, Tests
 from circuitlang.verdict.effect import Effect
@@ -45,10 +46,7 @@ def completeness(measured: Measured) -> CircuitTested:
     order = sorted(range(len(sets)), key=lambda i: -abs(parts[i].value))
     worst = order[0]
     return CircuitTested(
-        tests=Tests(
-            max(part.tests.p_pass for part in parts),
-            min(1.0, len(parts) * min(part.tests.p_fail for part in parts)),
-        ),
+        tests=every_part(parts),
         parts=tuple(parts[i] for i in order),
         change=float(columns[worst].mean()),
         prompts=len(measured.model),
@@ -92,10 +90,7 @@ def minimality(measured: Measured) -> CircuitTested:
     order = sorted(range(len(parts)), key=lambda i: parts[i].value)
     worst = order[0]
     return CircuitTested(
-        tests=Tests(
-            max(part.tests.p_pass for part in parts),
-            min(1.0, len(parts) * min(part.tests.p_fail for part in parts)),
-        ),
+        tests=every_part(parts),
         parts=tuple(parts[i] for i in order),
         change=float(effects[worst].numerator.mean()),
         prompts=len(measured.model),

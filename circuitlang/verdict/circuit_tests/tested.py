@@ -1,6 +1,6 @@
 """What a circuit-level test gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,15 @@ class TestedPart:
     unit: TestUnit
     tests: Tests
     interval: IntervalAt
+
+
+def every_part(parts: Sequence[TestedPart]) -> Tests:
+    """Of a claim about every part: to pass, each must, which shares no level; to fail, one is
+    enough, so the smallest p-value is multiplied by their number (Bonferroni)."""
+    return Tests(
+        max(part.tests.p_pass for part in parts),
+        min(1.0, len(parts) * min(part.tests.p_fail for part in parts)),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
