@@ -19,7 +19,7 @@ from circuitlang.report.pilot import (
     PromptRange,
     Range,
 )
-from circuitlang.source import SourceText
+from circuitlang.source import SourceText, counted
 from circuitlang.statistics.bootstrap import Array
 from circuitlang.verdict.decision import margin
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of
@@ -93,7 +93,10 @@ def _forecast(
     if effect.denominator is not None:
         noise = sd_inside(effect.denominator, templates) / math.sqrt(len(templates))
         if not whole > t * noise:
-            return f"there is nothing to divide by: it is {whole:.3g} and not reliably above zero"
+            return (
+                f"there is nothing to divide by: on {counted(len(templates), 'prompt')} the "
+                f"denominator of {effect.definition} is {whole:.3g} and not reliably above zero"
+            )
     # The test asks how the residuals of an effect on the bound vary, the interval how those of the
     # estimate do; they differ where wholes vary from prompt to prompt.
     sd = spread(effect, bound, templates)
