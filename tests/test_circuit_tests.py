@@ -250,7 +250,7 @@ def test_a_backup_outside_of_the_circuit_fails_completeness_and_not_faithfulness
     # F(C \ B) - F(M \ B) = 5 - 10 of F(M) - F(empty) = 10.
     assert complete.estimate.value == pytest.approx(-0.5, abs=0.02)
     assert "L5.H5" in complete.also or "K = B" in complete.also
-    assert "L5.H5" in complete.reason or "outside: B" in complete.reason
+    assert "L5.H5" in complete.reason or "outside: K = B" in complete.reason
     assert {s.template for s in complete.estimate.strata} == {1, 2}
     assert sum(s.prompts for s in complete.estimate.strata) == 300
     sizes = [abs(part.value) for part in complete.parts]
@@ -273,7 +273,7 @@ def test_completeness_says_exactly_what_was_measured():
     for one in tests.knocked_out():
         model = by_run[tests.model_without(one.sites)] if one.sites else clean.mean()
         gap = by_run[tests.alone(tests.sites - one.sites)] - model
-        assert found[one.name] == pytest.approx(gap / whole, rel=1e-9)
+        assert found[f"K = {one.name}"] == pytest.approx(gap / whole, rel=1e-9)
 
 
 def test_completeness_keeps_its_levels_at_the_edge():

@@ -83,7 +83,7 @@ def sufficient(measured: Measured) -> CircuitTested:
             "share of random circuits (other heads of the same layers, same positions) that are "
             "further from the model by E[(s(C) - s(M))^2]"
         ),
-        also=f"nearer to the model than {won} of {len(others)} random circuits",
+        also=f"nearer to the model than {won:,} of {len(others):,} random circuits",
         short=_short([part], measured.level),
     )
 

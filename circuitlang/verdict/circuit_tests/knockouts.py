@@ -40,7 +40,9 @@ def completeness(measured: Measured) -> CircuitTested:
     definition = f"(F(C \\ K) - F(M \\ K)){over}"
     tested = measured.mean_tests(columns, whole, bound, definition)
     parts = [
-        TestedPart(knocked.name, one.effect.value, _unit(whole), one.tests, _at(one, len(sets)))
+        TestedPart(
+            f"K = {knocked.name}", one.effect.value, _unit(whole), one.tests, _at(one, len(sets))
+        )
         for knocked, one in zip(sets, tested, strict=True)
     ]
     order = sorted(range(len(sets)), key=lambda i: -abs(parts[i].value))
@@ -54,7 +56,7 @@ def completeness(measured: Measured) -> CircuitTested:
             f"{definition} for {len(sets)} sets K: nothing, each node, all nodes and random "
             "components; no greedy search was made"
         ),
-        also=f"worst of {len(sets)} sets: K = {parts[worst].name}",
+        also=f"worst of {len(sets)} sets: {parts[worst].name}",
         short=_short(parts, measured.level),
         noise=FLOAT_NOISE * max(1.0, 1.0 / tested[worst].effect.whole),
         effect=tested[worst].effect,
