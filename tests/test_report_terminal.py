@@ -79,6 +79,11 @@ def test_what_100_percent_is_depends_on_the_kind_of_claim(kinds, said):
     assert ("mean(clean) - mean(corrupt)" in text) == ("edge" in kinds)
 
 
+def test_the_axis_of_a_scale_knows_no_negative_zero():
+    assert Scale(-0.004, 1.0).axis().split() == ["0%", "100%"]
+    assert Scale(-0.25, 1.256).axis().split() == ["-25%", "126%"]
+
+
 def test_passing_reasons_are_printed_only_when_asked_for():
     reason = "The whole interval keeps to the bound >= 20%."
     assert reason not in render_terminal(sample_report(), color=False)

@@ -44,7 +44,8 @@ class Scale:
 
     def axis(self) -> str:
         """The scale's two ends, written above the lines."""
-        left, right = f"{100 * self.low:.0f}%", f"{100 * self.high:.0f}%"
+        # What rounds to zero has no sign.
+        left, right = (f"{round(100 * end):d}%" for end in (self.low, self.high))
         return left + right.rjust(CELLS - len(left))
 
     def draw(self, claim: ClaimReport, marks: Marks) -> str:

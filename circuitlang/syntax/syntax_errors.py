@@ -112,7 +112,7 @@ def _hint(token: Token, allowed: list[str], block: str) -> str:
         return f"`{text}` is a word of the language and cannot be a name"
     if "COMPONENT" in allowed and (head := re.fullmatch(_ALMOST_A_HEAD, text)):
         return f"a head is written `L{head[1]}.H{head[2]}`" if head[2] else "such as `L9.H6`"
-    if token.type == "NAME" and (word := closest(text, known)):
+    if (token.type == "NAME" or text in keywords()) and (word := closest(text, known)):
         return f"did you mean `{word}`?"
     if token.type in ("NUMBER", "NAME") and "STRING" in allowed and not block:
         return "put it in quotes"
