@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from circuitlang.circuit.resolve.limits import MAX_SAMPLE
 from known import MODELS, KnownModel, Variation
 
 _DRAWN = 4_000_000_000
@@ -73,16 +74,29 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--flavours", nargs="*", choices=[str(v) for v in Variation])
     parser.add_argument(
-        "--samples", type=int, default=400, help="samples of prompts (400); 10 where nothing varies"
+        "--samples",
+        type=_count,
+        default=400,
+        help="samples of prompts (400); 10 where nothing varies",
     )
-    parser.add_argument("--prompts", type=int, default=100, help="prompts of a sample (100)")
-    parser.add_argument("--claims", type=int, default=6, help="edges of a kind, at most (6)")
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (2000)")
-    parser.add_argument("--threads", type=int, help="CPU threads (torch's choice)")
+    parser.add_argument("--prompts", type=_count, default=100, help="prompts of a sample (100)")
+    parser.add_argument("--claims", type=_count, default=6, help="edges of a kind, at most (6)")
+    parser.add_argument("--resamples", type=_count, default=2000, help="bootstrap resamples (2000)")
+    parser.add_argument("--threads", type=_count, help="CPU threads (torch's choice)")
     chosen = parser.parse_args(arguments)
     if unknown := [name for name in chosen.models if name not in MODELS]:
         parser.error(f"no model {unknown[0]!r}; the models are {', '.join(MODELS)}")
+    if chosen.samples * chosen.prompts > MAX_SAMPLE:
+        parser.error(f"samples x prompts are at most {MAX_SAMPLE:,}")
+    if chosen.resamples < 1_000:
+        parser.error("a file has at least 1,000 resamples")
     return chosen
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _say(text: str) -> None:

@@ -391,7 +391,13 @@ def test_a_rest_that_is_noise_is_independent():
     claim = only(judged("independent <= 0.3", ALL_MATTER, change=dependent(0.0)))
     assert claim.verdict is Verdict.PASS
     assert claim.estimate.unit == "dCor"
+    assert claim.bound == "<= 0.3"
     assert claim.estimate.interval.high < 0.3
+
+
+@pytest.mark.parametrize("bound", ["1", "3", "100%", "2.5"])
+def test_a_correlation_that_is_always_below_its_bound_is_no_claim(bound):
+    assert codes_of(text_of(f"independent <= {bound}")) == ["CL222"]
 
 
 def test_a_rest_that_follows_the_model_is_not_independent():
@@ -482,6 +488,16 @@ def test_designs_that_cannot_pass_are_refused(claim, settings, hint):
     problems = check_design(circuit_of(text_of(claim, settings=settings, resamples=1000)))
     assert [problem.code for problem in problems] == ["CL229"]
     assert hint in problems[0].hint
+
+
+def test_with_looks_a_design_is_held_against_the_last_looks_level():
+    settings = "random circuits 36\n  looks 4"
+    text = text_of("sufficient", settings=settings)
+    (problem,) = check_design(circuit_of(text))
+    assert "level 0.022" in problem.message  # 7 / 16 of 5%
+    assert text[problem.span.start : problem.span.end] == "sufficient"
+    number = problem.hint.strip("`")
+    assert check_design(circuit_of(text.replace("random circuits 36", number))) == ()
 
 
 def test_the_smallest_number_of_circuits_that_is_asked_for_is_enough():

@@ -451,7 +451,7 @@ def test_draw_with_a_report(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     (here / "r.json").write_text("{}")
     outcome = called(capsys, "draw", path, "--report", "r.json")
     assert outcome.code == 2
-    assert outcome.err.startswith("circuitlang: r.json does not fit a.circuit: ")
+    assert outcome.err == "circuitlang: r.json is no report of `circuitlang run --json`\n"
     assert called(capsys, "draw", path, "--report", "absent.json").code == 2
 
 

@@ -1,19 +1,23 @@
 """The language reference says what the program does."""
 
 import re
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from circuitlang.circuit import TestSettings
 from circuitlang.circuit.resolve import limits
 from circuitlang.circuit.words import BUILTIN_WORDS
+from circuitlang.cli.main import app
+from circuitlang.cli.power_lines import power_lines
 from circuitlang.source import CODES, SourceText, render_diagnostics
 from circuitlang.source.codes import WARNINGS
 from circuitlang.source.text import MAX_BYTES
 from circuitlang.syntax import format_source, parse
 from circuitlang.syntax.grammar import keywords
 from circuitlang.syntax.parser import MAX_TOKENS
-from tests.front_end import ROOT, read
+from tests.front_end import ROOT, read, read_file
 
 TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```circuit\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -103,3 +107,32 @@ def test_what_is_not_in_this_version_is_refused(old: str, new: str) -> None:
     _, circuit, diagnostics = read(SourceText("example.circuit", text.replace(old, new)))
     assert circuit is None
     assert diagnostics
+
+
+def test_the_page_on_power_shows_what_plan_prints() -> None:
+    page = (ROOT / "docs" / "power.md").read_text(encoding="utf-8")
+    _, circuit, _ = read_file(ROOT / "circuits" / "builtin_ioi.circuit")
+    assert circuit is not None
+    assert "\n```text\n" + "\n".join(power_lines(circuit)) + "```\n" in page
+
+
+@pytest.mark.parametrize("sample, verdict", [(12, "INCONCLUSIVE"), (240, "FAIL")])
+def test_the_page_on_verdicts_shows_what_its_example_prints(
+    sample: int, verdict: str, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    text = (ROOT / "circuits" / "false" / "builtin_ioi_null.circuit").read_text(encoding="utf-8")
+    file = tmp_path / "a.circuit"
+    file.write_text(re.sub("sample +12 ", f"sample {sample} ", text), encoding="utf-8")
+    printed = CliRunner().invoke(app, ["run", str(file), "--quiet"]).stdout
+    (shown,) = re.findall(rf"\n  . {verdict} .*?\]", page)
+    (line,) = re.findall(rf"\n  . {verdict} .*?\]", printed)
+    # The last digit may differ between processors.
+    assert re.sub(r"\.\d+", "", shown).split() == re.sub(r"\.\d+", "", line).split()
+    assert f"sample {sample}" in page
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8")):
+        assert link.startswith("http") or (page.parent / link).exists(), link

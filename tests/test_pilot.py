@@ -140,6 +140,22 @@ def test_an_effect_on_its_bound_is_pointed_out():
     assert f"needs {report.needed} prompts to decide every other claim" in " ".join(text.split())
 
 
+def test_claims_without_a_forecast_are_left_out_of_what_all_others_need():
+    edges = f"{ONE}\n  L0.H2 ~> L5.H5.V >= 5%"
+    report = piloted({0: effects(0.24, 0.1)}, edges)
+    assert [claim.forecast is None for claim in report.claims] == [False, True]
+    only = report.claims[0].forecast
+    assert report.needed == only.prompts.value
+    assert report.together == pytest.approx(only.power.value)
+    text = " ".join(render_pilot(report, color=False).split())
+    assert f"{report.needed} prompts to decide every claim that has a forecast" in text
+    assert "The 1 of 2 claims that have one are together decided" in text
+    # With no forecast at all there is nothing to explain.
+    text = render_pilot(piloted({}), color=False)
+    assert "sd:" not in text
+    assert "The file needs" not in text
+
+
 def test_what_varies_not_at_all_is_certain():
     (claim,) = piloted({0: [0.5] * 20}).claims
     assert claim.forecast.power.value == pytest.approx(1)

@@ -60,6 +60,25 @@ def test_every_verdict_stands_beside_its_claim():
             assert claim.reason in " ".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (
+            ["edge", "absence", "ablate"],
+            "100% is mean(clean) - mean(corrupt) = +3.80 logits; inter",
+        ),
+        (["edge", "equivalent"], "+3.80 logits for edges and ablations; each other claim defines"),
+        (["faithfulness", "minimal"], "What 100% is stands in each claim's definition (--verbose)"),
+    ],
+)
+def test_what_100_percent_is_depends_on_the_kind_of_claim(kinds, said):
+    report = sample_report()
+    claims = tuple(report.claims[0].model_copy(update={"kind": kind}) for kind in kinds)
+    text = " ".join(render_terminal(changed(report, claims=claims), color=False).split())
+    assert said in text
+    assert ("mean(clean) - mean(corrupt)" in text) == ("edge" in kinds)
+
+
 def test_passing_reasons_are_printed_only_when_asked_for():
     reason = "The whole interval keeps to the bound >= 20%."
     assert reason not in render_terminal(sample_report(), color=False)

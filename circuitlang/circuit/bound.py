@@ -5,10 +5,14 @@ from enum import StrEnum
 
 
 class Unit(StrEnum):
-    """FRACTION: of the clean-to-corrupt difference of the metric. LOGITS: the metric's own unit."""
+    """FRACTION: of the clean-to-corrupt difference of the metric. LOGITS: the metric's own unit.
+
+    CORRELATION: a distance correlation, from 0 to 1.
+    """
 
     FRACTION = "fraction"
     LOGITS = "logits"
+    CORRELATION = "correlation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +37,6 @@ class Bound:
     def _show(self, value: float | None) -> str:
         if value is None:
             return ""
+        if self.unit is Unit.CORRELATION:
+            return f"{value:.6g}"
         return f"{100 * value:.6g}%" if self.unit is Unit.FRACTION else f"{value:.6g} logits"

@@ -14,6 +14,7 @@ from circuitlang.cli.session import (
     show_diagnostics,
 )
 from circuitlang.report.outcome import ExitCode
+from circuitlang.source import counted
 
 if TYPE_CHECKING:
     from circuitlang.engine.tokens import Aligned
@@ -44,7 +45,7 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
         elif circuit is not None:
             edges, claims = len(circuit.edges), len(circuit.claims)
             also = f"; {account}" if account else ""
-            print_out(f"{path}: ok ({edges} edges, {claims} claims{also})\n")
+            print_out(f"{path}: ok ({counted(edges, 'edge')}, {counted(claims, 'claim')}{also})\n")
     return worst
 
 

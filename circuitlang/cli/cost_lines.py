@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from circuitlang.cli.estimate import Estimate
 from circuitlang.plan import Plan
+from circuitlang.source import counted
 
 
 def no_estimate(plan: Plan) -> list[str]:
@@ -22,7 +23,7 @@ def cost_lines(plan: Plan, found: Estimate) -> list[str]:
     """The model, a table of operations with a column an engine, and a line on each run."""
     lengths = sorted({g.length for g in found.batches})
     tokens = f"{lengths[0]}-{lengths[-1]}" if lengths[1:] else f"{lengths[0]}"
-    batches = f"{len(found.batches)} batch{'es' if found.batches[1:] else ''}"
+    batches = counted(len(found.batches), "batch")
     about = "" if found.exact else "about "
     lines = [
         f"model {plan.circuit.model}: {_si(found.size.parameters)} parameters, "

@@ -13,6 +13,8 @@ def draw_file(
     session: Session, output: Path | None, kind: str | None, report_path: Path | None
 ) -> ExitCode:
     """Draw a circuit; without an output the DOT or SVG text goes to stdout."""
+    from pydantic import ValidationError
+
     from circuitlang.draw import DrawingError, render, render_dot
     from circuitlang.report import Report
 
@@ -28,6 +30,9 @@ def draw_file(
         dot = render_dot(session.circuit, report)
     except OSError as error:
         fail(f"cannot read {report_path}: {error.strerror}")
+        return ExitCode.USAGE
+    except (ValidationError, UnicodeDecodeError):
+        fail(f"{report_path} is no report of `circuitlang run --json`")
         return ExitCode.USAGE
     except ValueError as error:
         fail(f"{report_path} does not fit {session.path}: {' '.join(str(error).split())[:200]}")

@@ -17,7 +17,7 @@ from circuitlang.cli.session import (
     write_evidence,
     write_text,
 )
-from circuitlang.cli.terminal import Looks, progress, status
+from circuitlang.cli.terminal import Appearance, progress, status
 from circuitlang.mutation import Mutant, judge_mutants, mutants, plan_with, sampled
 from circuitlang.mutation.mutants import MOST_EDGES, without_random_edges
 from circuitlang.plan import Plan, check_design
@@ -99,13 +99,13 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
     # The file first: a terminal that has gone away must not cost the result of a long run.
     written = options.json is None or write_text(options.json, render_json(report))
     render = render_terminal if options.verbose else render_mutants
-    looks = Looks.of_stdout()
+    shown = Appearance.of_stdout()
     print_out(
         render(
             report,
-            width=looks.width,
-            color=looks.color,
-            ascii_only=looks.ascii_only,
+            width=shown.width,
+            color=shown.color,
+            ascii_only=shown.ascii_only,
             verbose=options.verbose,
         )
     )

@@ -16,7 +16,7 @@ from circuitlang.cli.session import (
     show_diagnostics,
     write_text,
 )
-from circuitlang.cli.terminal import Looks, progress
+from circuitlang.cli.terminal import Appearance, progress
 from circuitlang.plan import check_design, compile_plan
 from circuitlang.plan.reach import Design
 from circuitlang.report.outcome import ExitCode
@@ -112,9 +112,9 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     report = pilot_report(plan, evidence, design, options.prompts, session.source)
     text = report.model_dump_json(indent=2) + "\n"
     written = options.json is None or write_text(options.json, text)
-    looks = Looks.of_stdout()
+    shown = Appearance.of_stdout()
     print_out(
-        render_pilot(report, width=looks.width, color=looks.color, ascii_only=looks.ascii_only)
+        render_pilot(report, width=shown.width, color=shown.color, ascii_only=shown.ascii_only)
     )
     return ExitCode.PASSED if written else ExitCode.NOT_RUN
 

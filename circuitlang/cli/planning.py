@@ -22,6 +22,7 @@ from circuitlang.plan import (
 )
 from circuitlang.plan.cost import EngineCost
 from circuitlang.report.outcome import ExitCode
+from circuitlang.source import counted
 
 
 def show_plan(
@@ -37,12 +38,14 @@ def show_plan(
     experiments = {experiment.id: experiment for experiment in plan.experiments}
     own = {name for need in plan.needs for _, name in need.experiments}
     drawn = len(experiments.keys() - own)
-    also = f" and {drawn:,} random edges" if drawn else ""
+    also = f" and {counted(drawn, 'random edge')}" if drawn else ""
     lines = [
-        f"{circuit.name}: {len(circuit.all_claims)} claims, {len(own)} experiments{also}, "
-        f"{circuit.prompts.sample} prompts of {len(circuit.prompts.templates)} templates",
+        f"{circuit.name}: {counted(len(circuit.all_claims), 'claim')}, "
+        f"{counted(len(own), 'experiment')}{also}, {counted(circuit.prompts.sample, 'prompt')} "
+        f"of {counted(len(circuit.prompts.templates), 'template')}",
         f"pairs: {circuit.settings.pairs}",
-        f"graph: {graph.number_of_nodes()} components, {graph.number_of_edges()} edges",
+        f"graph: {counted(graph.number_of_nodes(), 'component')}, "
+        f"{counted(graph.number_of_edges(), 'edge')}",
     ]
     found = estimate(plan, engines, batch, threads, memory)
     lines += no_estimate(plan) if found is None else cost_lines(plan, found)
@@ -50,7 +53,7 @@ def show_plan(
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):
         lines.append(claim.text)
         for use, names in _by_use(need).items():
-            cost = _passes(sum(experiments[name].forward_passes for name in names))
+            cost = counted(sum(experiments[name].forward_passes for name in names), "pass")
             if len(names) > 1:
                 lines.append(f"  {len(names):,} experiments  {use} ({cost})")
                 continue
@@ -60,8 +63,8 @@ def show_plan(
             lines.append("  more are drawn once the model is loaded and its size known")
         if need.random_edges:
             passes = sum(experiments[name].forward_passes for name in need.random_edges)
-            edges = f"{len(need.random_edges):,} random edge{'s' * (len(need.random_edges) != 1)}"
-            lines.append(f"  set against {edges} ({_passes(passes)})")
+            edges = counted(len(need.random_edges), "random edge")
+            lines.append(f"  set against {edges} ({counted(passes, 'pass')})")
         elif need.no_random_edges:
             lines.append(f"  no random edges: {need.no_random_edges}")
     print_out("\n".join(lines) + "\n")
@@ -75,22 +78,18 @@ def _by_use(need: Need) -> dict[Use, list[str]]:
     return found
 
 
-def _passes(number: int) -> str:
-    return f"{number:,} pass{'' if number == 1 else 'es'}"
-
-
 def _in_words(intervention: Intervention) -> str:
     match intervention:
         case PatchEdge():
             kind = "through MLPs" if intervention.through_mlps else "direct"
-            pairs = f"{len(intervention.senders)} senders, {len(intervention.receivers)} receivers"
+            senders = counted(len(intervention.senders), "sender")
+            receivers = counted(len(intervention.receivers), "receiver")
             place = show_positions(intervention.positions)
-            return f"{kind} edge, {intervention.direction} at {place}, {pairs}"
+            return f"{kind} edge, {intervention.direction} at {place}, {senders}, {receivers}"
         case PatchPath():
-            hops = len(intervention.hops)
-            hops_in_words = f"{hops} hop{'s' if hops > 1 else ''}"
-            senders = f"{len(intervention.senders)} senders"
-            return f"path of {hops_in_words}, {intervention.direction}, {senders}"
+            hops = counted(len(intervention.hops), "hop")
+            senders = counted(len(intervention.senders), "sender")
+            return f"path of {hops}, {intervention.direction}, {senders}"
         case PatchActivation():
             head = "" if intervention.head is None else f" of head {intervention.head}"
             what = f"{intervention.activation}{head} of layer {intervention.layer}"
@@ -101,7 +100,7 @@ def _in_words(intervention: Intervention) -> str:
             return f"{intervention.reference} ablation of {len(intervention.components)} at {place}"
         case RunCircuitAlone():
             mlps = "all MLPs kept" if intervention.keep_mlps else "other MLPs ablated, too"
-            kept = len(intervention.kept)
-            return f"{kept} components kept, {mlps}, {intervention.reference} ablation"
+            kept = counted(len(intervention.kept), "component")
+            return f"{kept} kept, {mlps}, {intervention.reference} ablation"
         case RunWithout():
             return f"{intervention.reference} ablation of {len(intervention.removed)}"

@@ -5,28 +5,33 @@ from collections.abc import Sequence
 from circuitlang.circuit import Bound, Circuit, Unit
 from circuitlang.plan.looks import looks_of
 from circuitlang.plan.reach import POWERS, Design, Reach, judged_by_its_mean, middle, reaches
+from circuitlang.source import counted
 from circuitlang.statistics.permutations import smallest_p
 
 
 def power_lines(circuit: Circuit) -> list[str]:
     """The family's levels, and what a PASS needs: a line for all claims that need the same."""
     design = Design.of(circuit)
-    lines = [
-        f"power: {_family(design, circuit)}",
-        "  sd is the standard deviation, over prompts inside templates, of "
-        "(change - bound x whole) / mean whole",
-    ]
+    lines = [f"power: {_family(design, circuit)}"]
     claims = [claim for claim in circuit.all_claims if judged_by_its_mean(claim)]
+    if claims:
+        lines.append(
+            "  sd is the standard deviation, over prompts inside templates, of "
+            "(change - bound x whole) / mean whole"
+        )
     kinds: dict[str, list[Bound]] = {}
     for claim in claims:
         kinds.setdefault(_kind(claim.bound), []).append(claim.bound)
     for kind, bounds in kinds.items():
-        number = f"{len(bounds)} claim{'s' * (len(bounds) != 1)}"
+        number = counted(len(bounds), "claim")
         lines.append(f"  {kind} ({number}): {_pass(bounds[0], design)}")
     if others := len(circuit.all_claims) - len(claims):
-        lines.append(f"  {others} of other kinds: not known before they are measured")
+        number = counted(others, "claim")
+        lines.append(f"  {number} of other kinds: their power is not known beforehand")
     lines += _looks(circuit)
-    return [*lines, "  a FAIL needs the effect about as far outside its bound", ""]
+    if claims:
+        lines.append("  a FAIL needs the effect about as far outside its bound")
+    return [*lines, ""]
 
 
 def _looks(circuit: Circuit) -> list[str]:

@@ -16,7 +16,7 @@ from circuitlang.cli.session import (
     write_evidence,
     write_text,
 )
-from circuitlang.cli.terminal import Looks, progress
+from circuitlang.cli.terminal import Appearance, progress
 from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
@@ -205,11 +205,11 @@ def _report(
 
 
 def _rendered(report: Report, verbose: bool) -> str:
-    looks = Looks.of_stdout()
+    shown = Appearance.of_stdout()
     return render_terminal(
         report,
-        width=looks.width,
-        color=looks.color,
-        ascii_only=looks.ascii_only,
+        width=shown.width,
+        color=shown.color,
+        ascii_only=shown.ascii_only,
         verbose=verbose,
     )

@@ -13,7 +13,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class Appearance:
     """What stdout can show; ``width`` in characters."""
 
     width: int
@@ -21,7 +21,7 @@ class Looks:
     ascii_only: bool
 
     @classmethod
-    def of_stdout(cls) -> "Looks":
+    def of_stdout(cls) -> "Appearance":
         """A file gets 100 characters and no colour unless FORCE_COLOR asks for it."""
         from rich.console import Console
 

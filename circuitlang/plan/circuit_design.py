@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from circuitlang.circuit import Circuit, CircuitTest, CircuitTestClaim
 from circuitlang.plan.circuit_tests import Experiments, draws_later
+from circuitlang.source import Diagnostic
 from circuitlang.statistics.pairs import fewest_pairs, pairs_for_independence
 from circuitlang.statistics.proportion import equivalence_p, trials_for_equivalence
 from circuitlang.statistics.ranking import fewest_draws, fewest_of
@@ -11,16 +12,15 @@ from circuitlang.statistics.ranking import fewest_draws, fewest_of
 _POWER = 0.8
 
 
-def circuit_test_problems(
-    circuit: Circuit, level: float, smallest: float
-) -> Iterator[tuple[str, str]]:
-    """Why tests of the circuit can never pass at the level that each must reach, with hints.
+def circuit_test_problems(circuit: Circuit, level: float, smallest: float) -> Iterator[Diagnostic]:
+    """Tests of the circuit that can never pass at the level that each must reach.
 
     ``smallest`` is the smallest p-value that the resamples of a mean can have.
     """
     for claim in circuit.claims:
         if isinstance(claim, CircuitTestClaim):
-            yield from _problems(claim, circuit, level, smallest)
+            for message, hint in _problems(claim, circuit, level, smallest):
+                yield Diagnostic("CL229", claim.span, message, hint)
 
 
 def _problems(

@@ -27,8 +27,10 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     """
     settings, prompts = circuit.settings, circuit.prompts
     claims = max(1, len(circuit.all_claims))
-    level = settings.significance / (claims if settings.correction is Correction.HOLM else 1)
+    family = claims if settings.correction is Correction.HOLM else 1
+    level = settings.significance / family
     found: list[tuple[str, str]] = []
+    tests: list[Diagnostic] = []
     count, templates = prompts.sample, len(prompts.templates)
     taken = Counter(i % templates for i in range(count))
     fewest = min(taken[i] for i in range(templates))
@@ -50,10 +52,13 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
     if fewest >= MIN_PER_TEMPLATE:
         smallest = smallest_p(count, settings.resamples)
-        found += circuit_test_problems(circuit, level, smallest)
-    if not found:
-        found += _idle_look(circuit, claims if settings.correction is Correction.HOLM else 1)
-    return tuple(Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
+        # With looks the last one has all prompts, and only its share of the level.
+        last = looks_of(circuit)[-1].level / family
+        tests += circuit_test_problems(circuit, last, smallest)
+    if not found and not tests:
+        found += _idle_look(circuit, family)
+    general = (Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
+    return (*general, *tests)
 
 
 def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from circuitlang.circuit import AblationClaim, Circuit, Component, EdgeClaim, He
 from circuitlang.models import ModelShape
 from circuitlang.plan.content import content_id
 from circuitlang.plan.intervention import PatchEdge
+from circuitlang.source import counted
 
 Heads = tuple[Head, ...]
 
@@ -69,8 +70,8 @@ def draw_random_edges(
     }
     for layer, senders in needed.items():
         if len(free[layer]) < senders:
-            heads = _count(len(free[layer]), "head")
-            wanted = _count(senders, "sender")
+            heads = counted(len(free[layer]), "head")
+            wanted = counted(senders, "sender")
             return Draw(missing=f"layer {layer} has {heads} outside the circuit for {wanted}")
     possible = math.prod(math.comb(len(free[layer]), needed[layer]) for layer in needed)
     choices = _all(free, needed) if possible <= count else _drawn(free, needed, edge, seed)
@@ -114,7 +115,3 @@ def _some(heads: Sequence[Head], count: int, random: Random) -> list[Head]:
     left = list(heads)
     # `random()` is the one generator method whose sequence Python promises to keep.
     return [left.pop(int(random.random() * len(left))) for _ in range(count)]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

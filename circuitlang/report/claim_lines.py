@@ -28,6 +28,9 @@ _SYMBOLS = {
 }
 _ASCII_SYMBOLS = {**_SYMBOLS, Verdict.PASS: "+", Verdict.FAIL: "x"}
 
+_OF_THE_WHOLE = {"edge", "absence", "ablate"}
+"""Kinds of claims whose effect is a share of the clean-to-corrupt difference."""
+
 _VERDICT_WIDTH = len("? INCONCLUSIVE")
 _DETAIL = INDENT + _VERDICT_WIDTH + 2
 _WITH_SCALE = 92
@@ -53,13 +56,20 @@ def write_claims(report: Report, page: Page, *, verbose: bool) -> None:
 
 
 def _explanation(report: Report) -> str:
+    """What 100% is: of edges and ablations one number, of claims about the circuit each its own."""
     base = report.baseline
-    whole = format_effect(base.clean - base.corrupt, base.unit)
+    gap = format_effect(base.clean - base.corrupt, base.unit)
+    whole = f"100% is mean(clean) - mean(corrupt) = {gap}"
+    kinds = {claim.kind for claim in report.claims}
+    if kinds.isdisjoint(_OF_THE_WHOLE):
+        whole = "What 100% is stands in each claim's definition (--verbose)"
+    elif not kinds <= _OF_THE_WHOLE:
+        whole += " for edges and ablations; each other claim defines its own (--verbose)"
     levels = {_level(claim.estimate) for claim in report.claims if claim.estimate}
     # Under a correction each claim has a level of its own, too many to print in one line.
     (shown,) = levels if len(levels) == 1 else ("corrected",)
     intervals = f"; intervals have {shown} confidence" if levels else ""
-    return f"100% is mean(clean) - mean(corrupt) = {whole}{intervals}."
+    return f"{whole}{intervals}."
 
 
 def _level(estimate: Estimate) -> str:

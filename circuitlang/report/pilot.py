@@ -61,7 +61,8 @@ class PilotReport(Frozen):
     ``pilot`` prompts were measured and ``asked`` asked for; ``prompts`` different ones are the
     file's own. ``confidence`` is that of each claim's effect and sd together. ``needed``: prompts
     that give every claim that can be decided its power; None where there is none. ``together``: a
-    lower bound on the chance that every claim is decided as it leans with the file's prompts.
+    lower bound on the chance that every claim with a forecast is decided as it leans with the
+    file's prompts; 0 where there is none.
     """
 
     kind: Literal["pilot"] = "pilot"

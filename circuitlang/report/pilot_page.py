@@ -6,6 +6,7 @@ from circuitlang.report.numbers import format_effect, format_interval
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.pilot import PilotForecast, PilotReport, PromptRange
 from circuitlang.report.terminal import NARROWEST
+from circuitlang.source import counted
 
 UNDECIDABLE = "no number of prompts can decide it: the effect stands on a limit of its bound"
 
@@ -33,7 +34,7 @@ def render_pilot(
 def _facts(report: PilotReport, page: Page) -> None:
     made = report.provenance
     asked = "" if report.pilot == report.asked else f" of {report.asked} asked for"
-    templates = f"{report.templates} template{'s' * (report.templates != 1)}"
+    templates = counted(report.templates, "template")
     level = f"{report.first_level:.2g}"
     if report.last_level != report.first_level:
         level += f" for the first claim, {report.last_level:.2g} for the last"
@@ -43,7 +44,7 @@ def _facts(report: PilotReport, page: Page) -> None:
             ("file", report.file),
             ("model", f"{made.model}, {made.architecture}, {made.weights} weights in {made.dtype}"),
             ("metric", report.metric),
-            ("pilot", f"{report.pilot} prompts{asked}, of {templates}"),
+            ("pilot", f"{counted(report.pilot, 'prompt')}{asked}, of {templates}"),
             ("the file", f"{report.prompts} different prompts"),
             ("level", level),
             (
@@ -84,25 +85,34 @@ def _prompts(prompts: PromptRange, report: PilotReport) -> str:
 
 
 def _closing(report: PilotReport, page: Page) -> None:
-    page.blank()
+    forecasts = [claim.forecast for claim in report.claims if claim.forecast is not None]
+    if report.notes or forecasts:
+        page.blank()
     for note in report.notes:
         page.line(f"{note}.")
+    if not forecasts:
+        return
     page.line(
         "sd: standard deviation, over prompts inside templates, of (change - bound x whole) / mean "
         f"whole. In brackets: what the pilot allows, effect and sd together with "
         f"{100 * report.confidence:.4g}% confidence (Student's t and chi-square)."
     )
-    undecidable = sum(c.forecast is not None and c.forecast.prompts.value is None
-                      for c in report.claims)  # fmt: skip
+    undecidable = sum(forecast.prompts.value is None for forecast in forecasts)
+    claims, told = counted(len(report.claims), "claim"), len(forecasts)
     if undecidable:
-        page.line(f"{undecidable} of {len(report.claims)} claims: {UNDECIDABLE}.")
+        page.line(f"{undecidable} of {claims}: {UNDECIDABLE}.")
     if report.needed is not None:
         which = "every other claim" if undecidable else "every claim"
+        together = f"All {claims} together are decided as they lean"
+        if told < len(report.claims):
+            which += " that has a forecast"
+            together = f"The {told} of {claims} that have one are together decided as they lean"
+        elif told == 1:
+            together = "It is decided as it leans"
         page.line(
-            f"The file needs {report.needed:,} prompts to decide {which} with "
-            f"{_chance(report.wanted_power)} power; it has {report.prompts:,}. All of its "
-            f"{len(report.claims)} claims are decided as they lean with a chance of at least "
-            f"{math.floor(1000 * report.together) / 10:g}%."
+            f"The file needs {counted(report.needed, 'prompt')} to decide {which} with "
+            f"{_chance(report.wanted_power)} power; it has {report.prompts:,}. {together} with a "
+            f"chance of at least {math.floor(1000 * report.together) / 10:g}%."
         )
 
 

@@ -7,6 +7,7 @@ from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.pair_lines import pair_fields
 from circuitlang.report.report import Report, Settings, Verdict
+from circuitlang.source import counted
 
 _INCOMPLETE = "INCOMPLETE: the run was interrupted; this is not the whole evidence."
 _MEANINGS = {
@@ -48,7 +49,7 @@ def _header(report: Report, page: Page) -> None:
         sources.append(f"weights sha256 {facts.weights_sha256[:_SHORT]}")
     engines = "both engines" if facts.engine == "both" else f"{facts.engine} engine"
     run = f"{engines}, batches of {facts.batch_size}, {facts.forward_passes:,} forward "
-    run += f"passes in {facts.seconds:.1f} s on {facts.device} ({_count(facts.threads, 'thread')})"
+    run += f"passes in {facts.seconds:.1f} s on {facts.device} ({counted(facts.threads, 'thread')})"
     versions = {"circuitlang": report.circuitlang, **facts.versions}
     page.fields(
         [
@@ -65,8 +66,8 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
     page.heading("The model on the task")
     base = report.baseline
     templates = max((len(c.estimate.strata) for c in report.claims if c.estimate), default=0)
-    prompts = _count(base.prompts, "prompt")
-    prompts += f" from {_count(templates, 'template')}" if templates else ""
+    prompts = counted(base.prompts, "prompt")
+    prompts += f" from {counted(templates, 'template')}" if templates else ""
     clean, corrupt = format_effect(base.clean, base.unit), format_effect(base.corrupt, base.unit)
     of = f"of {base.measured or base.prompts:,} clean prompts"
     pairs = pair_fields(report.pairs, verbose=verbose) if report.pairs else []
@@ -131,7 +132,7 @@ def _setting(settings: Settings, name: str) -> str:
     if name in ("random_circuits", "random_subsets") and not value:
         return ""  # nothing asked for any
     if name == "family":
-        return _count(value, "claim")
+        return counted(value, "claim")
     if isinstance(value, float):
         return f"{100 * value:.6g}%"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -161,7 +162,7 @@ def _looks(report: Report, page: Page) -> None:
 def _closing(report: Report, page: Page) -> None:
     page.blank()
     code = exit_code(report)
-    parts: list[str | tuple[str, str]] = [f"{_count(len(report.claims), 'claim')}: "]
+    parts: list[str | tuple[str, str]] = [f"{counted(len(report.claims), 'claim')}: "]
     for number, verdict in enumerate(Verdict):
         count = report.count(verdict)
         style = STYLES[verdict] if count else "dim"
@@ -172,7 +173,3 @@ def _closing(report: Report, page: Page) -> None:
     page.line(*parts)
     if not report.complete:
         page.line((_INCOMPLETE, "bold red"))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

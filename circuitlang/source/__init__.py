@@ -3,7 +3,7 @@
 from circuitlang.source.characters import clip, hidden_characters, visible
 from circuitlang.source.codes import CODES, Severity
 from circuitlang.source.diagnostic import Diagnostic, render_diagnostic, render_diagnostics
-from circuitlang.source.spelling import closest, did_you_mean
+from circuitlang.source.spelling import closest, counted, did_you_mean
 from circuitlang.source.text import MAX_BYTES, SourceText, Span, load_source
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Span",
     "clip",
     "closest",
+    "counted",
     "did_you_mean",
     "hidden_characters",
     "load_source",

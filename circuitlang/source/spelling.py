@@ -1,4 +1,4 @@
-"""`did you mean`: the nearest known word to an unknown one."""
+"""Words: the nearest known one to an unknown one (`did you mean`), and plurals."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -24,3 +24,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if 0 < len(words) <= 12:
         return "known: " + ", ".join(words)
     return ""
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 prompt`, `1,200 prompts`, `2 passes`."""
+    plural = "es" if noun.endswith(("s", "ch")) else "s"
+    return f"{number:,} {noun}" + ("" if number == 1 else plural)

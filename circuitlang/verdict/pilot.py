@@ -58,7 +58,7 @@ def pilot_report(
         claims.append(PilotClaim(text=claim.text, forecast=forecast, reason=reason))
     forecasts = [claim.forecast for claim in claims if claim.forecast is not None]
     needed = [f.prompts.value for f in forecasts if f.prompts.value is not None]
-    missed = sum(1 - f.power.value for f in forecasts) + len(claims) - len(forecasts)
+    missed = sum(1 - f.power.value for f in forecasts) if forecasts else 1.0
     return PilotReport(
         circuitlang=__version__,
         file=source.name,

@@ -1,6 +1,7 @@
 """Claims about the whole circuit: what bound each may have, and how large it may be."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from circuitlang.circuit.bound import Bound, Unit
 from circuitlang.circuit.claim import CircuitTest, CircuitTestClaim
@@ -70,23 +71,24 @@ def _bound(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> Bound | N
         scope.error("CL226", clause.span, message, example)
     if wrong:
         return None
-    if clauses[0].quantities[0].value <= 0:
+    limit = clauses[0].quantities[0]
+    if limit.value <= 0:
         message = f"the bound of `{test}` is above zero"
+        scope.error("CL222", clauses[0].span, message, example)
+        return None
+    if form.share and limit.value >= {"": 1, "%": 100}.get(limit.unit, math.inf):
+        most = "100%" if form.example.endswith("%") else "1"
+        message = f"the bound of `{test}` lies below {most}"
         scope.error("CL222", clauses[0].span, message, example)
         return None
     bound = resolve_bound(line.clauses, line.span, form.kind == "within", scope)
     if bound is None:
         return None
-    limit = bound.low if bound.high is None else bound.high
     if form.share and bound.unit is not Unit.FRACTION:
         message = f"the bound of `{test}` has no unit"
         scope.error("CL223", clauses[0].span, message, example)
         return None
-    if form.share and limit is not None and limit >= 1:
-        message = f"the bound of `{test}` lies below 100%"
-        scope.error("CL222", clauses[0].span, message, example)
-        return None
-    return bound
+    return replace(bound, unit=Unit.CORRELATION) if test is CircuitTest.INDEPENDENT else bound
 
 
 def _is_too_large(line: syntax.ClaimLine, test: CircuitTest, scope: Scope) -> bool:
