@@ -22,8 +22,8 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     """Reasons why no claim of this file could ever pass, or its judging not end.
 
     A template with too few prompts to show how they vary; fewer prompts, copies counted once, than
-    the smallest sign-flip p-value 2**-n needs; fewer resamples than the corrected level needs; more resampling than a
-    machine can do.
+    the smallest sign-flip p-value 2**-n needs; fewer resamples than the corrected level needs; more
+    resampling than a machine can do.
     """
     settings, prompts = circuit.settings, circuit.prompts
     claims = max(1, len(circuit.all_claims))
