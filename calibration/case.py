@@ -79,7 +79,9 @@ def cases(model: KnownModel, drawn: Pairs, prompts: int, most: int) -> Iterator[
 
     ``drawn`` are many prompts that are not judged, ``prompts`` the number of a sample.
     """
-    present = _spread((*model.true_edges, *model.groups), most)
+    # Of an OR gate's edges only those of both senders do anything when they are noised.
+    known = (*model.true_edges, *model.groups)
+    present = _spread([e for e in known if abs(model.population_effect(e)) > _MARGIN], most)
     if model.variation is Variation.NOISELESS:
         yield from _noiseless(model, present)
     else:
@@ -147,21 +149,18 @@ def _balanced(model: KnownModel, drawn: Pairs, prompts: int) -> Iterator[Case]:
 
 
 def _noiseless(model: KnownModel, present: Sequence[KnownEdge]) -> Iterator[Case]:
-    """A bound below every effect, a bound above it, and a bound that is the effect."""
+    """A bound that the effect is twice, one that it does not reach, and one that it is."""
+
+    def claims(share: float, right: Verdict | None) -> tuple[Claim, ...]:
+        return tuple(
+            Claim(e, f"{'>=' if x > 0 else '<='} {_percent(share * x)}", x, right, varies=False)
+            for e, x in truths
+        )
+
     truths = [(edge, model.population_effect(edge)) for edge in present]
-    sizes = [(edge, effect) for edge, effect in truths if effect > 2 * _CLAIMED]
-    yield Case(
-        "true",
-        tuple(Claim(e, f">= {_percent(x / 2)}", x, Verdict.PASS, varies=False) for e, x in sizes),
-    )
-    yield Case(
-        "claimed too large",
-        tuple(Claim(e, f">= {_percent(1.1 * x)}", x, Verdict.FAIL, varies=False) for e, x in sizes),
-    )
-    yield Case(
-        "true, at its bound",
-        tuple(Claim(e, f">= {_percent(x)}", x, None, varies=False) for e, x in sizes),
-    )
+    yield Case("true", claims(0.5, Verdict.PASS))
+    yield Case("claimed too large", claims(1.1, Verdict.FAIL))
+    yield Case("true, at its bound", claims(1.0, None))
 
 
 def _claimed(edge: KnownEdge, effect: float) -> Claim:

@@ -330,7 +330,10 @@ def test_a_failed_self_check_makes_every_verdict_an_error():
     assert exit_code(report) is ExitCode.NOT_RUN
 
 
-@pytest.mark.parametrize("checks", [(), (HOLDS.model_copy(update={"value": None}),)])
+@pytest.mark.parametrize(
+    "checks",
+    [(), *((HOLDS.model_copy(update={"value": v}),) for v in (None, 2e-5, -2e-5, math.nan))],
+)
 def test_no_self_check_is_no_evidence(checks):
     assert_error(only(judged({0: effects(0.5)}, self_checks=checks)), "self-check")
 

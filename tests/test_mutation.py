@@ -207,6 +207,16 @@ def test_a_dropped_edge_survives_where_no_claim_speaks_for_the_whole():
     assert dropped == [(Outcome.SURVIVED, "no claim of the file speaks for the whole circuit")] * 2
 
 
+def test_a_dropped_edge_of_a_bare_head_changes_no_node():
+    """The head leaves with its edge, but it was in no node that `faithfulness` speaks of."""
+    _, _, found = made(text_of("A L0.H1 at S2", "A ~> L5.H0.V >= 20%\n  L3.H3 ~> logits >= 9%"))
+    reasons = {m.after: (m.known, m.reason) for m in found if m.kind is Kind.DROP}
+    assert reasons["(dropped, and with it L3.H3)"] == (
+        Outcome.EQUIVALENT,
+        "it is in no node, so experiments about nodes do not change",
+    )
+
+
 def test_keys_and_values_after_their_reader_are_refused():
     nodes = "A L0.H1 at IO\n  B L5.H0 at S1"
     _, _, found = made(text_of(nodes, "A ~> B.V >= 20%", ""))

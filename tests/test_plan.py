@@ -252,6 +252,22 @@ def test_needs_name_no_other_use():
 # Designs
 
 
+TWO_WORDS = """model "gpt2"
+
+prompts {{
+  clean   "When {{IO}} and {{S}} went home, {{S}} thanked"
+  corrupt S2 = IO
+  IO, S   from {names}
+}}
+
+metric logit_diff(IO, S)
+
+edges {{
+  L9.H9 ~> logits >= 10%
+}}
+"""
+
+
 def refusals(**parts):
     found = check_design(small(**parts))
     assert {diagnostic.code for diagnostic in found} <= {"CL229"}
@@ -261,6 +277,19 @@ def refusals(**parts):
 def test_sound_designs_are_not_refused():
     assert refusals() == []
     assert refusals(sample=20) == []
+
+
+def test_copies_do_not_reach_a_level():
+    """Two names in either order are two prompts, however many are drawn: 2**-2 is above 5%."""
+    text = TWO_WORDS.format(names='"Mary", "John"')
+    assert [(d.message, d.hint) for d in check_design(circuit_of(text))] == [
+        (
+            "only 2 of 100 prompts differ, which cannot reach the level 0.05 that 1 claims share",
+            "give the slots more words: 5 different prompts are needed",
+        )
+    ]
+    # Three names in six orders.
+    assert not check_design(circuit_of(TWO_WORDS.format(names='"Mary", "John", "Anna"')))
 
 
 @pytest.mark.parametrize("sample", [2, 3, 6, 7])

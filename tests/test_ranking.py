@@ -113,3 +113,37 @@ def test_the_level_is_kept_at_the_edge_and_there_is_power_beyond_it():
     assert stats.binom.sf(at_the_edge - 1, 400, 0.05) > 0.001
     beyond = sum(_simulated(1.0, rng, prompts=200).p_at_least(0.7) <= 0.05 for _ in range(50))
     assert beyond >= 40
+
+
+def test_copies_are_not_paid_for_twice():
+    """Ten circuits drawn ten times each: a Bonferroni correction over ten is enough."""
+    losses = (0.0001,) * 76 + (NOT,) * 24
+    found = Ranking((NOT,) * 100, losses, None, LEVEL, LEVEL, different=10)
+    needed = next(k for k in range(101) if stats.binom.sf(k - 1, 100, 0.1) <= LEVEL / 2)
+    luck = stats.binom.sf(needed - 1, 100, 0.1)
+    assert found.p_less(0.9) == pytest.approx(luck + 10 * 0.0001)
+
+
+def test_so_many_losses_are_asked_for_that_the_smallest_p_values_can_show_them():
+    """At a Holm level, 82 times the smallest p-value of 10,000 resamples is too much."""
+    level, smallest = 0.0025, 1 / 10_001
+    all_lost = Ranking((NOT,) * 100, (smallest,) * 100, None, level, level, smallest=smallest)
+    best = stats.binom.sf(np.arange(101) - 1, 100, 0.1) + (101 - np.arange(101)) * smallest
+    needed = int(np.argmax(best <= level))
+    assert needed > 70
+    luck = stats.binom.sf(needed - 1, 100, 0.1)
+    assert all_lost.p_less(0.9) == pytest.approx(luck + (101 - needed) * smallest)
+    assert all_lost.p_less(0.9) <= level
+    few = (smallest,) * (needed - 1) + (NOT,) * (101 - needed)
+    assert Ranking((NOT,) * 100, few, None, level, level, smallest=smallest).p_less(0.9) == 1.0
+
+
+def test_copies_keep_the_level():
+    """Nulls that are all true, each of eight drawn many times: the wrong conclusion is rare."""
+    rng = np.random.default_rng(5)
+    wrong = 0
+    for _ in range(1000):
+        own = rng.random(8)
+        p = tuple(own[rng.integers(0, 8, 100)])
+        wrong += Ranking(p, p, None, LEVEL, LEVEL, different=8).p_at_least(0.01) <= LEVEL
+    assert stats.binom.sf(wrong - 1, 1000, LEVEL) > 0.001

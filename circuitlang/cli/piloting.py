@@ -102,7 +102,7 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     if not evidence.complete:
         fail("interrupted")
         return ExitCode.INTERRUPTED
-    if broken := [check.name for check in evidence.self_checks if not check.passed]:
+    if broken := [check.name for check in evidence.self_checks if not check.holds]:
         fail(f"self-check failed: {'; '.join(broken)}")
         return ExitCode.NOT_RUN
     from circuitlang.report.pilot_page import render_pilot

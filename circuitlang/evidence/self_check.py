@@ -16,3 +16,8 @@ class SelfCheck(Frozen):
     tolerance: float
     unit: str
     detail: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it passed, and its own numbers do not say otherwise."""
+        return self.passed and self.value is not None and abs(self.value) <= self.tolerance

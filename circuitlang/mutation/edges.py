@@ -24,6 +24,7 @@ Place = tuple[str, Component]
 
 NOBODY_NOTICES = "no claim of the file speaks for the whole circuit"
 NODES_STAY = "its nodes stay in the circuit by other edges, so nothing else is measured"
+NO_NODE = "it is in no node, so experiments about nodes do not change"
 NO_NODES = "no node is left, so there is no circuit to speak of"
 
 
@@ -46,7 +47,9 @@ def dropped_edges(circuit: Circuit) -> Iterator[Mutant]:
             Kind.DROP, edge.text, after, edge.span, replace(circuit, edges=rest, roles=roles)
         )
         if roles == circuit.roles:
-            mutant = replace(mutant, known=Outcome.EQUIVALENT, reason=NODES_STAY)
+            mutant = replace(
+                mutant, known=Outcome.EQUIVALENT, reason=NO_NODE if gone else NODES_STAY
+            )
         elif not roles and not all(isinstance(c, AblationClaim) for c in circuit.claims):
             # The language has no claim about a circuit without nodes.
             mutant = replace(mutant, circuit=None, known=Outcome.REFUSED, reason=NO_NODES)

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from circuitlang.circuit import Circuit, Correction
+from circuitlang.circuit import Circuit, Correction, expand
 from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Span
@@ -21,9 +21,9 @@ MAX_MEANS = 250_000_000
 def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     """Reasons why no claim of this file could ever pass, or its judging not end.
 
-    A template with too few prompts to show how they vary; fewer prompts than the smallest sign-flip
-    p-value 2**-n needs; fewer resamples than the corrected level needs; more resampling than a
-    machine can do.
+    A template with too few prompts to show how they vary; fewer prompts, copies counted once, than
+    the smallest sign-flip p-value 2**-n needs; fewer resamples than the corrected level needs; more
+    resampling than a machine can do.
     """
     settings, prompts = circuit.settings, circuit.prompts
     claims = max(1, len(circuit.all_claims))
@@ -41,6 +41,10 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if count < needed:
         message = f"{count} prompts cannot reach the level {level:.2g} that {claims} claims share"
         found.append((message, f"sample at least {needed}"))
+    elif (different := _different(circuit, needed)) < needed:
+        message = f"only {different} of {count} prompts differ, which cannot reach the level"
+        message += f" {level:.2g} that {claims} claims share"
+        found.append((message, f"give the slots more words: {needed} different prompts are needed"))
     elif smallest_p(count, settings.resamples) > level:
         message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
         found.append((message, _more(level)))
@@ -59,6 +63,18 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
         found += _idle_look(circuit, family)
     general = (Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
     return (*general, *tests)
+
+
+def _different(circuit: Circuit, enough: int) -> int:
+    """Different prompts of a file; more than ``enough`` are not looked for."""
+    count, templates = circuit.prompts.sample, len(circuit.prompts.templates)
+    # Pairs repeat only when the words have run out, so the first few tell in nearly all files.
+    for first in (min(count, enough * templates), count):
+        pairs = expand(replace(circuit.prompts, sample=first), circuit.metric)
+        found = len({(p.template, p.clean, p.corrupt, p.answer, p.distractor) for p in pairs})
+        if found >= enough:
+            break
+    return found
 
 
 def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:

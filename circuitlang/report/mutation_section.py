@@ -35,7 +35,7 @@ def render_mutants(
     if report.count(Verdict.PASS) < len(report.claims):
         page.line("Not every claim passes: mutants say little about such a file.", indent=INDENT)
     for check in report.self_checks:
-        if not check.passed:
+        if not check.holds:
             page.line((f"self-check failed: {check.name}", "bold red"), indent=INDENT)
     write_mutation(report, page, verbose=verbose)
     page.blank()

@@ -101,11 +101,11 @@ def _self_checks(report: Report, page: Page, *, verbose: bool) -> None:
         return
     rows = []
     for check in report.self_checks:
-        status = ("ok", "green") if check.passed else ("FAILED", "bold red")
+        status = ("ok", "green") if check.holds else ("FAILED", "bold red")
         value = "not finite" if check.value is None else f"{check.value:.2g}"
         limit = f"tolerance {check.tolerance:.2g} {check.unit}"
         rows.append([page.styled(cell) for cell in (status, check.name, value, limit)])
-        if check.detail and (verbose or not check.passed):
+        if check.detail and (verbose or not check.holds):
             detail = page.styled((check.detail, "dim"))
             rows.append([page.styled(""), detail, page.styled(""), page.styled("")])
     limits = max(len(row[3]) for row in rows)

@@ -17,14 +17,18 @@ class Ranking:
     ``wins`` and ``losses`` are p-values of it being larger, and of it being smaller, one each for
     every thing drawn. ``population``: how many there are to draw from, none drawn twice; None for
     independent draws from endlessly many. ``level`` and ``level_less`` are the levels that the
-    p-values of `p_at_least` and of `p_less` will be held against at the strictest.
+    p-values of `p_at_least` and of `p_less` will be held against at the strictest. ``different``:
+    how many of the comparisons are not copies of another, None for all; ``smallest``: the smallest
+    p-value that a comparison can have, whatever was measured.
 
     Two things can go wrong: that the draw flatters, and that fewer comparisons are really won than
     seem to be. So many wins are asked for that the first happens at most at half of the level
-    (exact binomial or hypergeometric tail); the number is fixed before anything is measured. That
-    ``k`` of ``n`` nulls are false has the p-value (n - k + 1) p_(k), however the comparisons depend
-    on each other (partial conjunction, Benjamini and Heller 2008, Biometrics 64:1215). The two
-    chances add up. Where all of the population was drawn, the first is nought.
+    (exact binomial or hypergeometric tail), and that both together can reach the level at all; the
+    number is fixed before anything is measured. That ``k`` of ``n`` nulls are false
+    has the p-value (n - k + 1) p_(k), however the comparisons depend on each other (partial
+    conjunction, Benjamini and Heller 2008, Biometrics 64:1215), or m p_(k) when only ``m`` of them
+    are different (Bonferroni over those). The two chances add up. Where all of the population was
+    drawn, the first is nought.
     """
 
     wins: tuple[float, ...]
@@ -32,6 +36,8 @@ class Ranking:
     population: int | None
     level: float
     level_less: float
+    different: int | None = None
+    smallest: float = 0.0
 
     @property
     def draws(self) -> int:
@@ -64,10 +70,25 @@ class Ranking:
 
     def _p(self, p_values: Sequence[float], share: float, level: float) -> float:
         wins = range(1, self.draws + 1)
-        needed = bisect_left(wins, True, key=lambda k: self._luck(k, share) <= level / 2)
+        rare = bisect_left(wins, True, key=lambda k: self._luck(k, share) <= level / 2)
+        # With fewer wins than this no p-values could be small enough.
+        told = bisect_left(wins, True, key=lambda k: self._best(k, share) <= level)
+        needed = rare if told == self.draws else max(rare, told)
         if needed == self.draws:
             return 1.0
-        return min(1.0, self._luck(wins[needed], share) + _shown(sorted(p_values), wins[needed]))
+        return min(1.0, self._luck(wins[needed], share) + self._shown(sorted(p_values), needed + 1))
+
+    def _best(self, k: int, share: float) -> float:
+        """The smallest p-value that ``k`` wins can have."""
+        return self._luck(k, share) + self._times(k) * self.smallest
+
+    def _times(self, k: int) -> int:
+        """What the p-value of ``k`` nulls being false is multiplied by."""
+        return min(self.draws - k + 1, self.different or self.draws)
+
+    def _shown(self, ordered: Sequence[float], k: int) -> float:
+        """p-value of at least ``k`` nulls being false, from the p-values in order."""
+        return min(1.0, self._times(k) * ordered[k - 1])
 
     def _luck(self, successes: int, share: float) -> float:
         """The largest chance of so many successes when the share is too small."""
@@ -81,7 +102,7 @@ class Ranking:
         exhausted = self.population == self.draws
         allowed = error if exhausted else error - min(error, level) / 2
         counts, ordered = range(self.draws, 0, -1), sorted(p_values)
-        shown = next((k for k in counts if _shown(ordered, k) <= allowed), 0)
+        shown = next((k for k in counts if self._shown(ordered, k) <= allowed), 0)
         if not shown:
             return 0.0
         if exhausted:
@@ -93,11 +114,6 @@ class Ranking:
         shares = range(1, whole + 1)
         least = bisect_left(shares, True, key=lambda count: self._luck(shown, count / whole) > luck)
         return least / whole
-
-
-def _shown(ordered: Sequence[float], k: int) -> float:
-    """p-value of at least ``k`` nulls being false, from the p-values in order."""
-    return min(1.0, (len(ordered) - k + 1) * ordered[k - 1])
 
 
 def fewest_draws(share: float, level: float) -> int:

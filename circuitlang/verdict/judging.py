@@ -120,7 +120,7 @@ def _results(
 def _unfit(evidence: Evidence, draws: Resampler, gated: str) -> str:
     """Why nothing at all can be judged; empty when it can. ``gated`` is the gate's own reason."""
     checks = evidence.self_checks
-    broken = [check.name for check in checks if not check.passed or check.value is None]
+    broken = [check.name for check in checks if not check.holds]
     if broken:
         return f"self-check failed: {'; '.join(broken)}"
     if not checks:

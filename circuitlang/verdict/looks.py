@@ -17,7 +17,7 @@ def is_over(report: Report) -> bool:
     An ERROR alone ends nothing, as a whole that is not reliably above zero may become so with more
     prompts; a failed self-check and an interrupt do.
     """
-    broken = any(not check.passed or check.value is None for check in report.self_checks)
+    broken = any(not check.holds for check in report.self_checks)
     decided = report.count(Verdict.PASS) + report.count(Verdict.FAIL)
     return broken or not report.complete or decided == len(report.claims)
 

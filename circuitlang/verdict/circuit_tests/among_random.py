@@ -8,6 +8,7 @@ from circuitlang.circuit import Bound, Unit
 from circuitlang.plan import Intervention
 from circuitlang.report import Interval
 from circuitlang.statistics.bootstrap import Array
+from circuitlang.statistics.permutations import smallest_p
 from circuitlang.statistics.ranking import Ranking
 from circuitlang.verdict.circuit_tests.measured import Measured, squared
 from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart, every_part
@@ -117,7 +118,9 @@ def _ranking(
     won = sum(means[id(other)] > 0 for other in others)
     wins = tuple(tests.p_pass for tests in found)
     losses, level = tuple(tests.p_fail for tests in found), measured.level / measured.family
-    return Ranking(wins, losses, population, level, level / parts), won
+    smallest = smallest_p(len(own), measured.draws.resamples)
+    ranking = Ranking(wins, losses, population, level, level / parts, len(distinct), smallest)
+    return ranking, won
 
 
 def _part(name: str, ranking: Ranking, won: int, share: float) -> TestedPart:
