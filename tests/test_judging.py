@@ -218,6 +218,7 @@ def test_float_noise_in_logits_is_more_of_a_small_whole():
     claim = only(judged({0: [1.001 - 0.00022] * N}, **columns))
     assert claim.estimate.value == pytest.approx(0.22)
     assert claim.verdict is Verdict.INCONCLUSIVE
+    assert "0.0001 logits are 10% here" in claim.reason
 
 
 def test_holm_is_applied_over_the_file():
