@@ -218,6 +218,7 @@ def test_float_noise_in_logits_is_more_of_a_small_whole():
     claim = only(judged({0: [1.001 - 0.00022] * N}, **columns))
     assert claim.estimate.value == pytest.approx(0.22)
     assert claim.verdict is Verdict.INCONCLUSIVE
+    assert "0.0001 logits are 10% here" in claim.reason
 
 
 def test_holm_is_applied_over_the_file():
@@ -388,6 +389,23 @@ def test_a_denominator_must_stand_out_at_the_level_of_the_family():
     alone = "significance 5% correction none"
     report = judged(dict.fromkeys(range(5), column), edges=edges, clean=clean, settings=alone)
     assert all(claim.verdict is not Verdict.ERROR for claim in report.claims)
+
+
+@pytest.mark.parametrize("distance", [1.7, 1.9, 2.1])
+@pytest.mark.parametrize("bound", ["in 20%..30%", ">= 500%"])
+def test_an_interval_has_limits_where_some_resamples_have_nothing_to_divide_by(bound, distance):
+    """The denominator is above zero at the level, and not at the half level of one side of a FAIL:
+    the interval is of the confidence that can be had, and its level says so."""
+    whole = np.array(effects(0.0, 1.0)) - 1
+    clean = (whole + distance).tolist()
+    column = [-value for value in clean]  # an effect of 2
+    claim = only(judged({0: column}, edges=f"A ~> B.V {bound}", clean=clean))
+    assert claim.verdict is not Verdict.PASS
+    if claim.estimate is not None:
+        interval = claim.estimate.interval
+        assert math.isfinite(interval.low)
+        assert math.isfinite(interval.high)
+        assert 0.9 <= interval.level + 1e-9 <= 1.0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -284,12 +284,26 @@ def test_copies_do_not_reach_a_level():
     text = TWO_WORDS.format(names='"Mary", "John"')
     assert [(d.message, d.hint) for d in check_design(circuit_of(text))] == [
         (
-            "only 2 of 100 prompts differ, which cannot reach the level 0.05 that 1 claims share",
+            "only 2 of 100 prompts differ, which cannot reach the level 0.05 of the first claim",
             "give the slots more words: 5 different prompts are needed",
         )
     ]
     # Three names in six orders.
     assert not check_design(circuit_of(TWO_WORDS.format(names='"Mary", "John", "Anna"')))
+
+
+def test_copies_do_not_fill_a_template():
+    """The second template has the two names in either order, and nothing else."""
+    one = TWO_WORDS.format(names='"Mary", "John"').splitlines()
+    first = '  clean   "The {THING} and {THING2}: {IO} and {S} went home, {S} thanked"'
+    words = "  THING, THING2 from objects"
+    found = check_design(circuit_of("\n".join([*one[:3], first, words, *one[3:]])))
+    assert [(d.message, d.hint) for d in found] == [
+        (
+            "template 2 has only 2 different prompts",
+            "give its slots more words: 4 different prompts are needed",
+        )
+    ]
 
 
 @pytest.mark.parametrize("sample", [2, 3, 6, 7])

@@ -41,10 +41,8 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     if count < needed:
         message = f"{count} prompts cannot reach the level {level:.2g} that {claims} claims share"
         found.append((message, f"sample at least {needed}"))
-    elif (different := _different(circuit, needed)) < needed:
-        message = f"only {different} of {count} prompts differ, which cannot reach the level"
-        message += f" {level:.2g} that {claims} claims share"
-        found.append((message, f"give the slots more words: {needed} different prompts are needed"))
+    elif few := _too_few_differ(circuit, needed, level):
+        found.append(few)
     elif smallest_p(count, settings.resamples) > level:
         message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
         found.append((message, _more(level)))
@@ -65,16 +63,31 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     return (*general, *tests)
 
 
-def _different(circuit: Circuit, enough: int) -> int:
-    """Different prompts of a file; more than ``enough`` are not looked for."""
+def _too_few_differ(circuit: Circuit, needed: int, level: float) -> tuple[str, str] | None:
+    """What is wrong where words are so few that prompts repeat; copies are counted once."""
+    each = _different(circuit, needed)
+    number, fewest = min(enumerate(each, 1), key=lambda template: template[1])
+    if sum(each) < needed:
+        message = f"only {sum(each)} of {circuit.prompts.sample} prompts differ, which cannot reach"
+        hint = f"give the slots more words: {needed} different prompts are needed"
+        return f"{message} the level {level:.2g} of the first claim", hint
+    if fewest < MIN_PER_TEMPLATE:
+        hint = f"give its slots more words: {MIN_PER_TEMPLATE} different prompts are needed"
+        return f"template {number} has only {fewest} different prompts", hint
+    return None
+
+
+def _different(circuit: Circuit, enough: int) -> list[int]:
+    """Different prompts of each template; more than ``enough`` of them are not looked for."""
     count, templates = circuit.prompts.sample, len(circuit.prompts.templates)
     # Pairs repeat only when the words have run out, so the first few tell in nearly all files.
-    for first in (min(count, enough * templates), count):
+    for first in (min(count, max(enough, MIN_PER_TEMPLATE) * templates), count):
         pairs = expand(replace(circuit.prompts, sample=first), circuit.metric)
-        found = len({(p.template, p.clean, p.corrupt, p.answer, p.distractor) for p in pairs})
-        if found >= enough:
+        different = {(p.template, p.clean, p.corrupt, p.answer, p.distractor) for p in pairs}
+        each = Counter(pair[0] for pair in different)
+        if each.total() >= enough and min(each.values()) >= MIN_PER_TEMPLATE:
             break
-    return found
+    return [each[template] for template in range(templates)]
 
 
 def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:

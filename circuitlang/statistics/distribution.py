@@ -95,8 +95,12 @@ class Tail:
 
     @property
     def smallest(self) -> float:
-        """The smallest error that can be told."""
-        return 2.0**-self.prompts
+        """The smallest error for which there is a limit.
+
+        It leaves out the resamples in which the estimate is not defined.
+        """
+        undefined = int(np.count_nonzero(np.isinf(self.values)))
+        return max(2.0**-self.prompts, self.error(1 + undefined) if undefined else 0.0)
 
     def rank(self, error: float) -> int:
         """The largest count that amounts to at most ``error``; 1 where even that is more."""
@@ -170,7 +174,7 @@ class Distribution:
 
     @property
     def smallest(self) -> float:
-        """The smallest error that can be told on both sides."""
+        """The smallest error for which there are limits on both sides."""
         return max(self.low.smallest, self.high.smallest)
 
     def p_above(self, limit: float) -> float:

@@ -95,7 +95,7 @@ def _sample(
         whole = Distribution.of(below, effect.whole, prompts, widening, None)
         # A resample without a whole stands at the far end of both tails.
         p_value = max(whole.p_above(0.0), distribution.p_above(-math.inf))
-        if p_value > max(levels[1], distribution.smallest):
+        if p_value > max(levels[1], 2.0**-prompts):
             return _nothing_below(effect)
     tests = (
         OneSided(distribution.p_above(limit), distribution.p_below(limit)).and_also(flip)

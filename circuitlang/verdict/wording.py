@@ -64,7 +64,8 @@ def claim_report(
     effect, bound = tested.effect, claim.bound
     passing, failing = levels
     # What is less than float noise in logits is no effect as a fraction of a small whole either.
-    near = is_near(effect.value, bound, FLOAT_NOISE * max(1.0, 1.0 / effect.whole))
+    noise = FLOAT_NOISE * max(1.0, 1.0 / effect.whole)
+    near = is_near(effect.value, bound, noise)
     verdict = verdict_of(near, passing.rejected, failing.rejected)
     decided = verdict is not Verdict.INCONCLUSIVE
     fails = verdict is Verdict.FAIL if decided else margin(effect.value, bound) < 0
@@ -82,7 +83,7 @@ def claim_report(
         strata=strata,
     )
     reason = (
-        f"rounding could decide: the estimate stands on a limit of `{bound}`"
+        _near_in_words(bound, noise)
         if near
         else _reason(verdict, tested, (level, error), interval, bound, templates)
     )
@@ -96,6 +97,15 @@ def claim_report(
         level=level,
         definition=f"{effect.definition}; {_experiment_in_words(claim, circuit)}",
         also="; ".join(filter(None, (effect.also, missing))),
+    )
+
+
+def _near_in_words(bound: Bound, noise: float) -> str:
+    if noise < 10 * FLOAT_NOISE:
+        return f"rounding could decide: the estimate stands on a limit of `{bound}`"
+    return (
+        f"rounding could decide: {FLOAT_NOISE:g} logits are {100 * noise:.2g}% here, and the "
+        f"estimate lies no further from a limit of `{bound}`"
     )
 
 
