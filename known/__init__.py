@@ -43,7 +43,7 @@ __all__ = [
 
 MODELS: Mapping[str, Callable[[Variation], KnownModel]] = {
     "induction": induction,
-    "ioi": ioi,
+    "ioi_compiled": ioi,
     "or_gate": partial(gate, Gate.OR),
     "and_gate": partial(gate, Gate.AND),
     "mlp_path": mlp_path,

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from calibration import skew
 from calibration.__main__ import main
 from calibration.case import Case, Claim, Truth, cases, truth_of
 from calibration.pool import drawn_pairs
@@ -112,3 +113,13 @@ def test_a_small_run_where_effects_vary(capsys):
     printed = capsys.readouterr().out
     assert "3 samples of 20 prompts" in printed
     assert re.search(r"^balanced, denied .*\d", printed, re.MULTILINE)
+
+
+def test_the_skew_table_is_at_its_level_for_normal_effects(capsys):
+    assert skew.main(["--samples", "300", "--prompts", "20"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    normal, lognormal = rows[0], rows[2]
+    assert normal[0] == "normal"
+    assert all(float(rate) < 5 + 4 for rate in normal[2:4])
+    assert float(lognormal[-3]) > 5  # the long tail is missed more often than the level says
+    assert float(lognormal[-4]) < 5
