@@ -271,7 +271,7 @@ def test_runs_with_looks(here: Path, capsys: pytest.CaptureFixture[str]):
     other = text(3, PASSES).replace("looks 3", "looks 3\n  significance 40%")
     for wrong, problem in (
         (text(1, PASSES), "it was measured on other prompts"),
-        (other, "it ends between two of this file's looks"),
+        (other, "it was planned with `looks 2`, and this file with `looks 3`"),
     ):
         wrong = run(capsys, wrong, "e.json", command="judge")
         assert wrong.code == 2
@@ -296,6 +296,10 @@ def test_runs_with_looks(here: Path, capsys: pytest.CaptureFixture[str]):
         assert staged.patched[name] == pytest.approx(values, abs=1e-4)
         assert max(map(abs, np.subtract(values, one.clean))) > 0.01
     assert "the run ended after look 2 of 2" in staged.notes
+    # Two looks that came to the end are still two chances.
+    refused = run(capsys, text(1, claim), "all.json", command="judge")
+    assert refused.code == 2
+    assert "planned with `looks 2`" in refused.err
     # The first stage alone would have other means.
     rows = stopped.patched.items()
     assert all(values == pytest.approx(one.patched[name][:16], abs=1e-4) for name, values in rows)

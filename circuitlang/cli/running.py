@@ -115,6 +115,9 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         wanted = wanted[: len(drawn)]
     if sorted(drawn) != wanted:
         return "it was measured on other prompts"
+    looks = circuit.settings.looks
+    if evidence.looks not in (1, looks):
+        return f"it was planned with `looks {evidence.looks}`, and this file with `looks {looks}`"
     if evidence.plan_id != plan.id:
         return "its model, prompts or metric are not this file's"
     # Random edges may be missing: they decide nothing, and the report says how many there are.
@@ -189,7 +192,9 @@ def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -
         evidence, done = joined(evidence, part), look
     # Evidence that is judged again, perhaps by another file, tells how it came about.
     note = f"the run ended after look {done.number} of {plan.circuit.settings.looks}"
-    return evidence.model_copy(update={"notes": (*evidence.notes, note)})
+    return evidence.model_copy(
+        update={"notes": (*evidence.notes, note), "looks": plan.circuit.settings.looks}
+    )
 
 
 def _report(

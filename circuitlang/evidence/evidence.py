@@ -58,7 +58,8 @@ class Evidence(Frozen):
     ``clean``, ``corrupt`` and each entry of ``patched`` (keyed by experiment id) have one value a
     prompt; a value that was not finite is None. ``answered`` tells whether the answer was the most
     likely of all tokens. ``errors`` holds experiments that could not be measured and why.
-    ``skipped`` are the misaligned pairs, which no column has a value for.
+    ``skipped`` are the misaligned pairs, which no column has a value for. ``looks``
+    is the number of stages that were planned, each with its share of the level.
     """
 
     schema_version: Literal[1] = 1
@@ -71,6 +72,7 @@ class Evidence(Frozen):
     answered: tuple[bool, ...]
     patched: dict[str, tuple[float | None, ...]]
     errors: dict[str, str]
+    looks: int = 1
     self_checks: tuple[SelfCheck, ...]
     notes: tuple[str, ...]
     provenance: Provenance
