@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from circuitlang.report import Verdict
-from circuitlang.statistics.power import distance_for, power_inside, room_for
+from circuitlang.statistics.power import distance_for, power_above, power_inside, room_for
 from known import KnownEdge, KnownModel, Pairs, Variation
 from known.program import Array
 
@@ -56,6 +56,14 @@ class Truth:
     def deviation(self, bound: float) -> float:
         """Standard deviation over prompts of (change - bound x whole) / E[whole]."""
         return float((self.change - bound * self.whole).std())
+
+    def power(self, bound: float, prompts: int) -> float:
+        """The predicted chance of telling the effect from a bound: of PASS where it lies above
+        a lower bound, of FAIL where it lies below."""
+        beyond = (self.change - bound * self.whole) * (1 if self.effect > bound else -1)
+        distance = abs(self.effect - bound) / float(beyond.std())
+        skewness = float((((beyond - beyond.mean()) / beyond.std()) ** 3).mean())
+        return power_above(distance, prompts, prompts - 1, LEVEL, skewness)
 
     def bound_at(self, distance: float) -> float:
         """The bound that lies so many of its own standard deviations below the effect."""
@@ -110,23 +118,22 @@ def _varied(truths: dict[KnownEdge, Truth], prompts: int) -> Iterator[Case]:
         if t.effect > 0
     ]
     yield Case("denied, at the margin", tuple(margins))
-    freedom = prompts - 1
-    for power in (0.8, 0.5):
-        distance = distance_for(power, prompts, freedom, LEVEL)
-        found = [
-            Claim(e, f">= {_percent(t.bound_at(distance))}", t.effect, Verdict.PASS, power)
-            for e, t in truths.items()
-            if distance is not None
-        ]
-        yield Case(f"true, PASS at {power:.0%} power", tuple(found))
-    distance = distance_for(0.8, prompts, freedom, LEVEL) or 0.0
-    yield Case(
-        "claimed too large, FAIL at 80% power",
-        tuple(
-            Claim(e, f">= {_percent(t.bound_at(-distance))}", t.effect, Verdict.FAIL, 0.8)
-            for e, t in truths.items()
-        ),
-    )
+    # Where effects are symmetric the power is 80% and 50%; the prediction knows their skewness.
+    for kind, wanted, right in (
+        ("true, bound well below", 0.8, Verdict.PASS),
+        ("true, bound nearby", 0.5, Verdict.PASS),
+        ("claimed too large", 0.8, Verdict.FAIL),
+    ):
+        distance = distance_for(wanted, prompts, prompts - 1, LEVEL) or 0.0
+        away = distance if right is Verdict.PASS else -distance
+        bounds = {edge: truth.bound_at(away) for edge, truth in truths.items()}
+        yield Case(
+            kind,
+            tuple(
+                Claim(e, f">= {_percent(bounds[e])}", t.effect, right, t.power(bounds[e], prompts))
+                for e, t in truths.items()
+            ),
+        )
 
 
 def _balanced(model: KnownModel, drawn: Pairs, prompts: int) -> Iterator[Case]:

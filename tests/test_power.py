@@ -300,3 +300,23 @@ def test_the_judge_has_about_the_power_that_is_said(power):
         report = judge(plan, sample_evidence(plan, {0: (1 - effects).tolist()}), source)
         passed += report.claims[0].verdict is Verdict.PASS
     assert passed / runs == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / runs))
+
+
+@pytest.mark.parametrize("distance", [0.15, 0.25])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_power_for_skewed_effects_is_that_of_the_verdicts_two_tests(distance, sign):
+    """Gamma effects, simulated: Student's t corrected for skewness (Hall 1992), and by itself."""
+    prompts, level, shape = 100, 0.05, 1.0
+    random = np.random.default_rng(7)
+    values = sign * (random.gamma(shape, size=(20_000, prompts)) - shape) + distance
+    means, sds = values.mean(1), values.std(1, ddof=1)
+    t = means / sds * np.sqrt(prompts)
+    skewness = ((values - means[:, None]) ** 3).mean(1) / values.std(1) ** 3
+    corrected = t + skewness * (2 * t**2 + 1) / (6 * np.sqrt(prompts))
+    critical = stats.t.isf(level, prompts - 1)
+    found = float(((t > critical) & (corrected > critical)).mean())
+    told = power_above(distance, prompts, prompts - 1, level, skewness=sign * 2.0)
+    assert told == pytest.approx(found, abs=0.025)
+    plain = power_above(distance, prompts, prompts - 1, level)
+    assert abs(told - found) < abs(plain - found) or abs(plain - found) < 0.02
+    assert power_above(distance, prompts, prompts - 1, level, skewness=1e-9) == pytest.approx(plain)
