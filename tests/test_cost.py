@@ -420,11 +420,11 @@ def test_plan_with_a_model_at_hand(tmp_path: Path):
     outcome = circuitlang("plan", "a.circuit", "--engine", "both", home=tmp_path)
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[2].endswith("2 layers; 1 batch of prompts of 14 tokens")
+    assert lines[3].endswith("2 layers; 1 batch of prompts of 14 tokens")
     rows = {line[2:26].strip(): line[26:].split() for line in lines}
     assert rows["edges through MLPs"][0] == "2"  # an edge and its random edge
     assert rows["direct edges"][0] == "2"
-    assert lines[4].split("   ")[-2:] == ["fast engine", "reference engine"]
+    assert lines[5].split("   ")[-2:] == ["fast engine", "reference engine"]
     assert int(rows["forward passes"][0]) > int(rows["forward passes"][1]) > 10
     one = circuitlang("plan", "a.circuit", "--engine", "reference", home=tmp_path)
     assert "fast engine" not in one.out

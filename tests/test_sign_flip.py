@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from circuitlang.statistics.bootstrap import Resampler
-from circuitlang.statistics.sign_flip import sign_flip_p, smallest_sign_flip_p
+from circuitlang.statistics.permutations import smallest_p
+from circuitlang.statistics.sign_flip import sign_flip_p
 
 
 def scipys(values: np.ndarray) -> float:
@@ -36,7 +37,7 @@ def test_ties_count():
 
 def test_four_pairs_reach_a_sixteenth():
     ours = sign_flip_p(np.full((4, 1), 0.1), Resampler((0,) * 4, 1000, 0))
-    assert ours[0] == 0.0625 == smallest_sign_flip_p(4, 1000)
+    assert ours[0] == 0.0625 == smallest_p(4, 1000)
 
 
 def test_many_prompts_take_random_flips_and_the_plus_one_rule():
@@ -54,7 +55,7 @@ def test_many_prompts_take_random_flips_and_the_plus_one_rule():
     ).pvalue
     assert ours == pytest.approx(theirs, abs=5 * np.sqrt(2 * ours / 100_000))
     certain = sign_flip_p(np.ones((40, 1)), Resampler((0,) * 40, 999, 7))
-    assert certain[0] == 1 / 1000 == smallest_sign_flip_p(40, 999)
+    assert certain[0] == 1 / 1000 == smallest_p(40, 999)
 
 
 def test_every_column_is_tested_alone_and_the_same_flips_serve_all():
