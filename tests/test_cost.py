@@ -425,7 +425,7 @@ def test_plan_with_a_model_at_hand(tmp_path: Path):
     assert rows["edges through MLPs"][0] == "2"  # an edge and its random edge
     assert rows["direct edges"][0] == "2"
     assert lines[5].split("   ")[-2:] == ["fast engine", "reference engine"]
-    assert int(rows["forward passes"][0]) > int(rows["forward passes"][1]) > 10
+    assert min(map(int, rows["forward passes"][:2])) > 10
     one = circuitlang("plan", "a.circuit", "--engine", "reference", home=tmp_path)
     assert "fast engine" not in one.out
     small = circuitlang("plan", "a.circuit", "--batch", "3", "--threads", "1", home=tmp_path)
