@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitlang.circuit import Position
+from circuitlang.cli.measuring import measured
 from circuitlang.cli.preparing import Ready, prepare
 from circuitlang.cli.session import (
     Session,
     can_write,
     fail,
     print_err,
-    print_out,
     show_diagnostics,
     write_evidence,
     write_text,
 )
-from circuitlang.cli.terminal import Appearance, progress, status
+from circuitlang.cli.terminal import show, status
 from circuitlang.mutation import Mutant, judge_mutants, mutants, plan_with, sampled
 from circuitlang.mutation.mutants import MOST_EDGES, without_random_edges
 from circuitlang.plan import Plan, check_design
@@ -76,39 +76,24 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
     plan = plan_with(circuit, made)
     if not options.quiet:
         print_err(_announced(made, plan))
-    from circuitlang.engine.choice import EngineName
-    from circuitlang.engine.measurement import measure
     from circuitlang.report.mutation_section import render_mutants
     from circuitlang.report.terminal import render_terminal
 
-    with progress(quiet=options.quiet) as advance:
-        evidence = measure(
-            plan,
-            ready.model,
-            ready.pairs,
-            _with_positions(ready, made),
-            skipped=ready.skipped,
-            engine=EngineName(options.engine),
-            batch_size=options.batch,
-            memory=int(options.memory * (1 << 30)),
-            progress=advance,
-        )
+    evidence = measured(
+        plan,
+        replace(ready, tokens=_with_positions(ready, made)),
+        engine=options.engine,
+        batch=options.batch,
+        memory=int(options.memory * (1 << 30)),
+        quiet=options.quiet,
+    )
     saved = options.evidence is None or write_evidence(evidence, options.evidence)
     with status("judging mutants", quiet=options.quiet):
         report = judge_mutants(plan, made, evidence, session.source)
     # The file first: a terminal that has gone away must not cost the result of a long run.
     written = options.json is None or write_text(options.json, render_json(report))
     render = render_terminal if options.verbose else render_mutants
-    shown = Appearance.of_stdout()
-    print_out(
-        render(
-            report,
-            width=shown.width,
-            color=shown.color,
-            ascii_only=shown.ascii_only,
-            verbose=options.verbose,
-        )
-    )
+    show(render, report, verbose=options.verbose)
     return exit_code(report) if saved and written else ExitCode.NOT_RUN
 
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from circuitlang.circuit import PromptPair
-from circuitlang.cli.preparing import prepare
+from circuitlang.cli.measuring import measured
+from circuitlang.cli.preparing import Ready, prepare
 from circuitlang.cli.session import (
     Session,
     can_write,
     fail,
     has_errors,
-    print_out,
     show_diagnostics,
     write_text,
 )
-from circuitlang.cli.terminal import Appearance, progress
+from circuitlang.cli.terminal import show
 from circuitlang.plan import check_design, compile_plan
 from circuitlang.plan.reach import Design
 from circuitlang.report.outcome import ExitCode
@@ -64,8 +64,6 @@ def pilot_file(session: Session, options: PilotOptions) -> ExitCode:
 
 def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     ready = prepare(session, options.device, options.threads, quiet=options.quiet)
-    from circuitlang.engine.choice import EngineName
-    from circuitlang.engine.measurement import measure
     from circuitlang.engine.tokens import align
 
     circuit = ready.circuit
@@ -88,17 +86,14 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
         return ExitCode.USAGE
     # Random edges decide nothing, so nothing needs to be known about them.
     plan = compile_plan(replace(circuit, settings=replace(circuit.settings, random_edges=0)))
-    with progress(quiet=options.quiet) as advance:
-        evidence = measure(
-            plan,
-            ready.model,
-            [pairs[row] for row in rows],
-            [tokens[row] for row in rows],
-            engine=EngineName(options.engine),
-            batch_size=options.batch,
-            memory=options.memory,
-            progress=advance,
-        )
+    evidence = measured(
+        plan,
+        Ready(ready.model, circuit, [pairs[row] for row in rows], [tokens[row] for row in rows]),
+        engine=options.engine,
+        batch=options.batch,
+        memory=options.memory,
+        quiet=options.quiet,
+    )
     if not evidence.complete:
         fail("interrupted")
         return ExitCode.INTERRUPTED
@@ -112,10 +107,7 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     report = pilot_report(plan, evidence, design, options.prompts, session.source)
     text = report.model_dump_json(indent=2) + "\n"
     written = options.json is None or write_text(options.json, text)
-    shown = Appearance.of_stdout()
-    print_out(
-        render_pilot(report, width=shown.width, color=shown.color, ascii_only=shown.ascii_only)
-    )
+    show(render_pilot, report)
     return ExitCode.PASSED if written else ExitCode.NOT_RUN
 
 

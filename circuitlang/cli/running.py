@@ -6,24 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitlang.circuit import expand
+from circuitlang.cli.measuring import measured
 from circuitlang.cli.preparing import Ready, prepare
 from circuitlang.cli.session import (
     Session,
     can_write,
     fail,
-    print_out,
     show_diagnostics,
     write_evidence,
     write_text,
 )
-from circuitlang.cli.terminal import Appearance, progress
+from circuitlang.cli.terminal import show
 from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence
 from circuitlang.models import ModelShape
 from circuitlang.plan import Plan, check_design, compile_plan
 from circuitlang.plan.looks import look_with, looks_of
 from circuitlang.report import (
     ExitCode,
-    Report,
     exit_code,
     render_json,
     render_terminal,
@@ -145,22 +144,15 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
 def _measured(
     plan: Plan, ready: Ready, options: RunOptions, means: "MeanOutputs | None" = None
 ) -> Evidence:
-    from circuitlang.engine.choice import EngineName
-    from circuitlang.engine.measurement import measure
-
-    with progress(quiet=options.quiet) as advance:
-        return measure(
-            plan,
-            ready.model,
-            ready.pairs,
-            ready.tokens,
-            skipped=ready.skipped,
-            engine=EngineName(options.engine),
-            batch_size=options.batch,
-            memory=int(options.memory * (1 << 30)),
-            progress=advance,
-            means=means,
-        )
+    return measured(
+        plan,
+        ready,
+        engine=options.engine,
+        batch=options.batch,
+        memory=int(options.memory * (1 << 30)),
+        quiet=options.quiet,
+        means=means,
+    )
 
 
 def _stage(ready: Ready, start: int, end: int) -> Ready:
@@ -205,16 +197,5 @@ def _report(
     report = judge_look(plan, evidence, session.source)
     # The file first: a terminal that has gone away must not cost the result of a long run.
     written = json is None or write_text(json, render_json(report))
-    print_out(_rendered(report, verbose))
+    show(render_terminal, report, verbose=verbose)
     return exit_code(report) if written else ExitCode.NOT_RUN
-
-
-def _rendered(report: Report, verbose: bool) -> str:
-    shown = Appearance.of_stdout()
-    return render_terminal(
-        report,
-        width=shown.width,
-        color=shown.color,
-        ascii_only=shown.ascii_only,
-        verbose=verbose,
-    )

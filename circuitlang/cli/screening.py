@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circuitlang.cli.preparing import misaligned_in_words, prepare
-from circuitlang.cli.session import Session, can_write, fail, print_out, write_text
-from circuitlang.cli.terminal import Appearance, progress
+from circuitlang.cli.session import Session, can_write, fail, write_text
+from circuitlang.cli.terminal import progress, show
 from circuitlang.report.outcome import ExitCode
 
 
@@ -50,8 +50,5 @@ def _screen(session: Session, options: ScreenOptions) -> ExitCode:
     report = screening_report(screening, ready.circuit, session.source)
     text = report.model_dump_json(indent=2) + "\n"
     written = options.json is None or write_text(options.json, text)
-    shown = Appearance.of_stdout()
-    print_out(
-        render_screening(report, width=shown.width, color=shown.color, ascii_only=shown.ascii_only)
-    )
+    show(render_screening, report)
     return ExitCode.PASSED if written else ExitCode.NOT_RUN

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from circuitlang.cli.session import print_err
+from circuitlang.cli.session import print_err, print_out
 
 Progress = Callable[[int, int, str], None]
 
@@ -30,6 +30,13 @@ class Appearance:
         ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
         width = max(60, min(Console().width, 120)) if sys.stdout.isatty() else 100
         return cls(width, color, ascii_only)
+
+
+def show(render: Callable[..., str], report: object, **options: bool) -> None:
+    """Print a report as stdout can show it; ``options`` are the renderer's own."""
+    shown = Appearance.of_stdout()
+    page = {"width": shown.width, "color": shown.color, "ascii_only": shown.ascii_only}
+    print_out(render(report, **page, **options))
 
 
 @contextmanager

@@ -1,0 +1,44 @@
+"""Measuring a plan, with what the user sees meanwhile."""
+
+from typing import TYPE_CHECKING
+
+from circuitlang.cli.preparing import Ready
+from circuitlang.cli.terminal import progress
+from circuitlang.evidence import Evidence
+from circuitlang.plan import Plan
+
+if TYPE_CHECKING:
+    from circuitlang.engine.means import MeanOutputs
+
+
+def measured(
+    plan: Plan,
+    ready: Ready,
+    *,
+    engine: str,
+    batch: int,
+    memory: int,
+    quiet: bool,
+    means: "MeanOutputs | None" = None,
+) -> Evidence:
+    """Every experiment of a plan on the prompts that are ready; ``memory`` in bytes.
+
+    Raises:
+        RunError: a prompt is longer than the model's context, or memory ran out.
+    """
+    from circuitlang.engine.choice import EngineName
+    from circuitlang.engine.measurement import measure
+
+    with progress(quiet=quiet) as advance:
+        return measure(
+            plan,
+            ready.model,
+            ready.pairs,
+            ready.tokens,
+            skipped=ready.skipped,
+            engine=EngineName(engine),
+            batch_size=batch,
+            memory=memory,
+            progress=advance,
+            means=means,
+        )
