@@ -208,7 +208,14 @@ on_the_real_model = [
     ),
 ]
 EXERCISES = [path for path in GALLERY if path.stem in ("ioi8_residual", "ioi8_heads", "ioi8_qkv")]
-HUB = ("gpt2", "gpt2-medium", "EleutherAI/pythia-160m", "EleutherAI/pythia-2.8b-deduped")
+HUB = (
+    "gpt2",
+    "gpt2-medium",
+    "EleutherAI/pythia-160m",
+    "EleutherAI/pythia-2.8b-deduped",
+    "NeelNanda/Attn_Only_2L512W_C4_Code",
+    "NeelNanda/Attn_Only_4L512W_C4_Code",
+)
 """The gallery's models that this version loads."""
 
 

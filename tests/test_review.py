@@ -215,7 +215,7 @@ def test_a_bridge_that_is_not_the_model_is_refused(tmp_path):
     folder = tiny_gpt2(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"scale_attn_weights": False}))
-    with pytest.raises(ModelError, match=r"does not run .* as Transformers does"):
+    with pytest.raises(ModelError, match=r"does not run .* as published"):
         load_transformer(ModelReference("name", str(folder)))
 
 

@@ -54,13 +54,13 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
 def _check_tokens(circuit: Circuit) -> "Aligned | None":
     """The prompts in tokens, with their diagnostics; None when the tokenizer cannot be had."""
     from circuitlang.engine.errors import RunError
-    from circuitlang.engine.loading import locate_model
+    from circuitlang.engine.loading import locate_model, tokenizer_folder
     from circuitlang.engine.tokenizer import FastTokenizer
     from circuitlang.engine.tokens import align
 
     try:
         folder, _ = locate_model(circuit.model, weights=False)
-        tokenizer = FastTokenizer.from_folder(folder)
+        tokenizer = FastTokenizer.from_folder(tokenizer_folder(folder))
     except ModuleNotFoundError as error:
         fail(f"--tokens needs the package `{error.name}`: `pip install 'circuitclaims[run]'`")
         return None

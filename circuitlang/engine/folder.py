@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from circuitlang.engine.errors import ModelError
+from circuitlang.engine.tl_checkpoint import (
+    ARCHITECTURE,
+    check_tl_config,
+    is_tl_config,
+    tl_weight_file,
+)
 
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
@@ -17,10 +23,16 @@ _LONGEST_HEADER = 100_000_000
 def check_folder(folder: Path, name: str) -> dict[str, Any]:
     """The folder's config, after checking that every file that loading needs is there and whole.
 
+    Of TransformerLens's own checkpoints the weights are looked into only when they are loaded.
+
     Raises:
         ModelError: a file is missing, broken or cut off; pickled weights are refused.
     """
     config = _json_object(folder / "config.json", name)
+    if is_tl_config(config):
+        check_tl_config(config, name)
+        tl_weight_file(folder, name)
+        return config
     if not is_names(config.get("architectures")):
         raise ModelError(f"`{name}`: config.json names no architecture")
     for file in sorted(weight_files(folder, name)):
@@ -30,13 +42,30 @@ def check_folder(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
+def architecture_of(config: dict[str, Any]) -> str:
+    """The class of the model that a checked config describes."""
+    return ARCHITECTURE if is_tl_config(config) else str(config["architectures"][0])
+
+
+def tokenizer_source(folder: Path) -> str | None:
+    """The hub's name of the tokenizer that a model's folder leaves to another repository."""
+    if any((folder / file).is_file() for file in _TOKENIZERS):
+        return None
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    named = config.get("tokenizer_name") if isinstance(config, dict) else None
+    return named if isinstance(named, str) and is_tl_config(config) else None
+
+
 def is_names(value: object) -> bool:
     """Whether a JSON value is a list of at least one name."""
     return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
 def weight_files(folder: Path, name: str) -> set[str]:
-    """Names of the files that hold the weights; each of them is there.
+    """Names of the files that hold a Hugging Face model's weights; each of them is there.
 
     Raises:
         ModelError: one is missing, or there are none but pickles.
@@ -60,7 +89,9 @@ def weight_files(folder: Path, name: str) -> set[str]:
 def weights_sha256(folder: Path, name: str) -> str:
     """One hash over the weight files, names included."""
     digest = hashlib.sha256()
-    for file in sorted(weight_files(folder, name)):
+    is_own = is_tl_config(_json_object(folder / "config.json", name))
+    files = {tl_weight_file(folder, name).name} if is_own else weight_files(folder, name)
+    for file in sorted(files):
         digest.update(file.encode())
         with (folder / file).open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

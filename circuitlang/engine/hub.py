@@ -1,6 +1,10 @@
-"""Bringing a model from the Hugging Face hub into its cache: safetensors and JSON only."""
+"""Bringing a model from the Hugging Face hub into its cache: safetensors and JSON only.
+
+TransformerLens's own checkpoints are the exception: see `tl_checkpoint.py`.
+"""
 
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -10,9 +14,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from circuitlang.engine.errors import ModelError, one_line
+from circuitlang.engine.tl_checkpoint import WEIGHTS as TL_WEIGHTS
+from circuitlang.engine.tl_checkpoint import is_tl_config
 
 _SMALL = ["*.json", "*.txt", "*.model"]
-_WEIGHTS = ["*.safetensors"]
+_WEIGHTS = "*.safetensors"
 # Files in folders are other formats' (`onnx/`); `consolidated` holds the same weights once more.
 _UNWANTED = ["*/*", "consolidated*.safetensors"]
 _CONNECT_SECONDS = 3.0
@@ -37,9 +43,11 @@ def hub_snapshot(name: str, revision: str | None, *, weights: bool = True) -> tu
         # Besides its own errors the client lets through those of its HTTP library.
         reason = _reason(error, shown, offline, constants.HF_HUB_OFFLINE)
         raise ModelError(reason) from error
-    if weights and not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob(_weight_pattern(folder))):
         if offline:
             raise ModelError(f"{shown} is only partly in the cache and {_unreachable()}")
+        if _weight_pattern(folder) == TL_WEIGHTS:
+            raise ModelError(f"{shown} has no finished weights ({TL_WEIGHTS}) on the hub")
         raise ModelError(
             f"{shown} has no safetensors weights on the hub; other formats are pickles, which "
             "could run code, and are not loaded"
@@ -66,10 +74,11 @@ def _fetch(name: str, revision: str | None, *, weights: bool, offline: bool) -> 
             )
         )
 
-    everything = [*_SMALL, *_WEIGHTS] if weights else _SMALL
+    everything = [*_SMALL, _WEIGHTS, TL_WEIGHTS] if weights else _SMALL
     if offline:
         return snapshot(everything, local=True)
     folder = snapshot(_SMALL, local=False)
+    pattern = _weight_pattern(folder)
     if weights:
         try:
             # Not `list_repo_files`, which asks a hub in trouble for half a minute.
@@ -77,14 +86,19 @@ def _fetch(name: str, revision: str | None, *, weights: bool, offline: bool) -> 
         except Exception:
             # The hub is in trouble, and the small files came from the cache.
             return snapshot(everything, local=True)
-        for file in filter(_is_weights, (sibling.rfilename for sibling in siblings)):
-            hf_hub_download(name, file, revision=folder.name)
+        for file in (sibling.rfilename for sibling in siblings):
+            if fnmatch(file, pattern) and not any(fnmatch(file, no) for no in _UNWANTED):
+                hf_hub_download(name, file, revision=folder.name)
     return folder
 
 
-def _is_weights(file: str) -> bool:
-    wanted = any(fnmatch(file, pattern) for pattern in _WEIGHTS)
-    return wanted and not any(fnmatch(file, pattern) for pattern in _UNWANTED)
+def _weight_pattern(folder: Path) -> str:
+    """What the weights of a model are called whose config lies in a folder."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return _WEIGHTS  # loading says what is wrong with the config
+    return TL_WEIGHTS if isinstance(config, dict) and is_tl_config(config) else _WEIGHTS
 
 
 def _reason(error: Exception, shown: str, offline: bool, by_choice: bool) -> str:

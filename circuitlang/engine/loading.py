@@ -9,9 +9,15 @@ from typing import Any
 from circuitlang import __version__
 from circuitlang.circuit import ModelReference
 from circuitlang.engine.errors import MissingExtraError, ModelError, one_line
-from circuitlang.engine.folder import check_folder, weights_sha256
+from circuitlang.engine.folder import (
+    architecture_of,
+    check_folder,
+    tokenizer_source,
+    weights_sha256,
+)
 from circuitlang.engine.hub import hub_snapshot
 from circuitlang.engine.quiet import quiet
+from circuitlang.engine.tl_checkpoint import boot_tl_checkpoint, is_tl_config
 from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
 from circuitlang.models import ModelSize, builtin_folder, find_obtainable, size_of_folder
 
@@ -60,15 +66,17 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     require_run_extra()
     folder, revision = locate_model(reference)
     config = check_folder(folder, str(reference))
+    architecture = architecture_of(config)
     with quiet():
-        bridge, known = _boot(folder, reference, device, config["architectures"][0])
-        transformer = _transformer(bridge, str(reference), config["architectures"][0])
+        bridge, known = _boot(folder, reference, device, config)
+        _process(bridge, reference, architecture)
+        transformer = _transformer(bridge, str(reference), architecture)
         _check_bridge(transformer, known, str(reference))
     return LoadedModel(
         transformer=transformer,
         tokenizer=_tokenizer(folder, bridge),
         name=str(reference),
-        architecture=config["architectures"][0],
+        architecture=architecture,
         revision=revision,
         weights=reference.weights,
         weights_sha256=weights_sha256(folder, str(reference)),
@@ -100,6 +108,16 @@ def locate_model(reference: ModelReference, *, weights: bool = True) -> tuple[Pa
     if reference.revision:
         raise ModelError(f"`{reference.name}` is a folder on this machine, which has no revisions")
     return local, None
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where a model's tokenizer lies: in its own folder, or in that of another repository.
+
+    Raises:
+        ModelError: the other repository cannot be brought.
+    """
+    elsewhere = tokenizer_source(folder)
+    return folder if elsewhere is None else hub_snapshot(elsewhere, None, weights=False)[0]
 
 
 def _obtained(reference: ModelReference) -> Path | None:
@@ -161,54 +179,63 @@ def _is_installed(name: str) -> bool:
 
 
 def _boot(
-    folder: Path, reference: ModelReference, device: str, architecture: str
+    folder: Path, reference: ModelReference, device: str, config: dict[str, Any]
 ) -> tuple[Any, tuple[Any, Any]]:
-    """The bridge, and the probe with the model's own logits from before it was bridged."""
+    """The bridge, and the probe with the model's own logits from before it was bridged.
+
+    TransformerLens's own checkpoints have no model of their own but the bridge.
+    """
+    _check_device(device)
+    if is_tl_config(config):
+        bridge = boot_tl_checkpoint(folder, config, reference, device)
+        return bridge, _logits(bridge, config["n_ctx"], config["d_vocab"])
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
 
-    name = str(reference)
+    name, architecture = str(reference), architecture_of(config)
     if architecture not in SUPPORTED_ARCHITECTURES:
         raise ModelError(
             f"`{name}` has the architecture {architecture}, which TransformerLens does not support"
         )
-    _check_device(device)
     model = _decoder(folder, reference, architecture).to(device)
     try:
-        known = _own_logits(model)
+        text = model.config.get_text_config()
+        context = getattr(text, "max_position_embeddings", None)
+        known = _logits(model, context, text.vocab_size)
         bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=model, device=device, dtype=model.dtype
         )
     except Exception as error:
         # TransformerLens and transformers raise many types here; the user needs one line.
         raise ModelError(f"`{name}` could not be loaded: {one_line(error)}") from error
+    return bridge, known
+
+
+def _process(bridge: Any, reference: ModelReference, architecture: str) -> None:  # noqa: ANN401
+    """Fold the weights where the file says so."""
     if reference.weights == "folded":
         try:
             bridge.enable_compatibility_mode()
         except Exception as error:
             raise ModelError(
-                f"the weights of `{name}` ({architecture}) cannot be folded: {one_line(error)}; "
-                "write `weights plain`"
+                f"the weights of `{reference}` ({architecture}) cannot be folded: "
+                f"{one_line(error)}; write `weights plain`"
             ) from error
-    return bridge, known
 
 
-def _probe(config: Any, device: Any) -> Any:  # noqa: ANN401 - a tensor
-    """A prompt of distinct tokens from all over the vocabulary, ``[1, pos]``; at most 12."""
+def _logits(model: Any, context: int | None, vocabulary: int) -> tuple[Any, Any]:  # noqa: ANN401
+    """A probe ``[1, pos]``, and what an unchanged model says at its end: logits ``[1, vocab]``.
+
+    The probe has at most 12 distinct tokens from all over the vocabulary.
+    """
     import torch
 
-    text = config.get_text_config()
-    length = min(12, getattr(text, "max_position_embeddings", None) or 12)
-    return torch.arange(1, length + 1, device=device)[None] * text.vocab_size // (length + 1)
-
-
-def _own_logits(model: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """The probe, and the logits ``[1, vocab]`` at its end by Transformers alone."""
-    import torch
-
-    probe = _probe(model.config, model.device)
+    length = min(12, context or 12)
+    device = next(model.parameters()).device
+    probe = torch.arange(1, length + 1, device=device)[None] * vocabulary // (length + 1)
     with torch.no_grad():
-        return probe, model(probe).logits[:, -1]
+        found = model(probe)
+        return probe, getattr(found, "logits", found)[:, -1]
 
 
 def _check_bridge(
@@ -231,7 +258,7 @@ def _check_bridge(
     transformer.passes = transformer.fired = 0
     if not float(gap) <= tolerance(transformer, own):
         raise ModelError(
-            f"TransformerLens does not run `{name}` as Transformers does: log probabilities differ "
+            f"TransformerLens does not run `{name}` as published: log probabilities differ "
             f"by {float(gap):.2g}, and no measurement would be about the model"
         )
 
@@ -313,9 +340,9 @@ def _try_out(transformer: Any) -> None:  # noqa: ANN401
 
 
 def _tokenizer(folder: Path, bridge: Any) -> Tokenizer:  # noqa: ANN401
-    """The folder's own `tokenizer.json`, as `check --tokens` reads it; else what the bridge has."""
+    """The model's `tokenizer.json`, as `check --tokens` reads it; else what the bridge has."""
     try:
-        return FastTokenizer.from_folder(folder)
+        return FastTokenizer.from_folder(tokenizer_folder(folder))
     except FileNotFoundError:
         backend = getattr(bridge.tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -67,6 +67,7 @@ KNOWN_SHAPES: dict[str, ModelShape] = {
     "llama-3.1-8b": ModelShape(32, 32, 8),
     "llama-2-7b-hf": _same(32, 32),
     "mistral-7b-v0.1": ModelShape(32, 32, 8),
+    **{f"attn_only_{n}l512w_c4_code": _same(n, 8, mlps=False) for n in range(1, 5)},
 }
 
 
@@ -86,11 +87,14 @@ def _first(config: dict[str, Any], *names: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def shape_of_folder(folder: Path) -> ModelShape | None:
-    """Shape from a Hugging Face `config.json`, or None when it is missing or says too little."""
+    """Shape from a `config.json` of Hugging Face or TransformerLens.
+
+    None when it is missing or says too little.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        layers = _first(config, "num_hidden_layers", "n_layer", "num_layers")
-        heads = _first(config, "num_attention_heads", "n_head", "num_heads")
+        layers = _first(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
+        heads = _first(config, "num_attention_heads", "n_head", "num_heads", "n_heads")
         kv_heads = config.get("num_key_value_heads") or heads
         if not all(isinstance(n, int) and n > 0 for n in (layers, heads, kv_heads)):
             return None
@@ -99,14 +103,17 @@ def shape_of_folder(folder: Path) -> ModelShape | None:
         parallel = config.get("model_type") in _PARALLEL
         # Two families leave the choice to a setting.
         parallel = bool(config.get("use_parallel_residual", config.get("parallel_attn", parallel)))
-        return ModelShape(layers, heads, kv_heads, parallel, neurons=_neurons(config))
+        mlps = config.get("attn_only") is not True
+        return ModelShape(
+            layers, heads, kv_heads, parallel, mlps, _neurons(config) if mlps else None
+        )
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 
 def _neurons(config: dict[str, Any]) -> int | None:
     """Of one MLP; None where a config leaves it to a default that is not known here."""
-    found = _first(config, "intermediate_size", "n_inner")
+    found = _first(config, "intermediate_size", "n_inner", "d_mlp")
     if found is None and config.get("model_type") in ("gpt2", "gptj", "gpt_neo"):
         found = 4 * (_first(config, "n_embd", "hidden_size") or 0)
     return found if isinstance(found, int) and found > 0 else None

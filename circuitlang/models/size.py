@@ -111,11 +111,13 @@ def size_of_name(name: str) -> ModelSize | None:
 def shape_with_neurons(name: str) -> ModelShape | None:
     """Shape of a well-known model, with the neurons of its MLPs."""
     size = size_of_name(name)
-    return shape_of_name(name) if size is None else replace(size.shape, neurons=size.d_mlp)
+    if size is None or not size.shape.mlps:
+        return shape_of_name(name)
+    return replace(size.shape, neurons=size.d_mlp)
 
 
 def size_of_folder(folder: Path) -> ModelSize | None:
-    """Size from a Hugging Face `config.json`; None when it is missing, or of an unknown family."""
+    """Size from a `config.json`; None when it is missing, or of an unknown family."""
     shape = shape_of_folder(folder)
     if shape is None:
         return None
@@ -123,7 +125,8 @@ def size_of_folder(folder: Path) -> ModelSize | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    family = _FAMILIES.get(config.get("model_type"))
+    # TransformerLens's own configs name no family.
+    family = _FAMILIES.get("transformer_lens" if "d_vocab" in config else config.get("model_type"))
     return None if family is None else _size(config, family, shape)
 
 
@@ -146,6 +149,7 @@ _FAMILIES = {
     "mistral": _Family(gated=True, tied=False),
     "qwen2": _Family(gated=True, tied=False),
     "qwen3": _Family(gated=True, tied=False),
+    "transformer_lens": _Family(gated=False, tied=False, learned_positions=True),
 }
 
 
@@ -153,13 +157,17 @@ def _size(config: dict[str, Any], family: _Family, shape: ModelShape) -> ModelSi
     def first(*names: str) -> Any:  # noqa: ANN401 - JSON
         return next((config[n] for n in names if config.get(n) is not None), None)
 
-    d_model, vocabulary = first("hidden_size", "n_embd"), first("vocab_size")
+    d_model, vocabulary = (
+        first("hidden_size", "n_embd", "d_model"),
+        first("vocab_size", "d_vocab"),
+    )
     if not (_is_count(d_model) and _is_count(vocabulary)):
         return None
     # GPT-2, GPT-J and GPT-Neo leave the usual four times d_model out.
-    d_mlp = first("intermediate_size", "n_inner") or 4 * d_model
-    d_head = first("head_dim") or d_model // shape.heads
-    positions = first("n_positions", "max_position_embeddings") if family.learned_positions else 0
+    d_mlp = first("intermediate_size", "n_inner", "d_mlp") or 4 * d_model
+    d_head = first("head_dim", "d_head") or d_model // shape.heads
+    rows = first("n_positions", "max_position_embeddings", "n_ctx")
+    positions = rows if family.learned_positions else 0
     if not (_is_count(d_mlp) and _is_count(d_head) and isinstance(positions, int)):
         return None
     tied = bool(config.get("tie_word_embeddings", family.tied))
@@ -202,4 +210,8 @@ _KNOWN: dict[str, tuple[int, int, int, bool, bool, int]] = {
     "llama-3.1-8b": (4096, 14336, 128256, True, False, 0),
     "llama-2-7b-hf": (4096, 11008, 32000, True, False, 0),
     "mistral-7b-v0.1": (4096, 14336, 32000, True, False, 0),
+    **{
+        f"attn_only_{layers}l512w_c4_code": (512, 2048, 48262, False, False, 1024)
+        for layers in range(1, 5)
+    },
 }
