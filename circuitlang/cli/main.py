@@ -44,13 +44,7 @@ FileArgument = Annotated[Path, typer.Argument(help="A .circuit file.", show_defa
 FilesArgument = Annotated[list[Path], typer.Argument(help="One or more .circuit files.")]
 
 
-MemoryOption = Annotated[
-    float,
-    typer.Option(min=0.01, max=1e6, help="GiB that cached runs may hold besides the weights."),
-]
-
-
-class EngineOption(StrEnum):
+class EngineChoice(StrEnum):
     """Which engine `run` measures with, and whose cost `plan` tells."""
 
     FAST = "fast"
@@ -65,6 +59,26 @@ class DrawingFormat(StrEnum):
     SVG = "svg"
     PNG = "png"
     MERMAID = "mermaid"
+
+
+MemoryOption = Annotated[
+    float,
+    typer.Option(min=0.01, max=1e6, help="GiB that cached runs may hold besides the weights."),
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps.")]
+MeasuringEngineOption = Annotated[
+    EngineChoice, typer.Option(help="fast; reference is slow and judges it; both compares.")
+]
+BatchOption = Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
+JsonReportOption = Annotated[
+    Path | None, typer.Option("--json", help="Also write the report as JSON.")
+]
+EvidenceOption = Annotated[
+    Path | None, typer.Option("--evidence", help="Also save the measurements.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -117,11 +131,11 @@ def fmt(
 def plan(
     file: FileArgument,
     engine: Annotated[
-        EngineOption, typer.Option(help="fast, reference, or both side by side.")
-    ] = EngineOption.FAST,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+        EngineChoice, typer.Option(help="fast, reference, or both side by side.")
+    ] = EngineChoice.FAST,
+    batch: BatchOption = 32,
     memory: MemoryOption = 1.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: ThreadsOption = None,
     pilot: Annotated[
         int | None,
         typer.Option(
@@ -134,7 +148,7 @@ def plan(
         Path | None, typer.Option("--json", help="Also write the pilot as JSON.")
     ] = None,
     device: Annotated[str, typer.Option(help="Of a pilot: cpu, cuda, mps.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show what a run would measure, cost and be able to show, without the model's weights."""
     held = _bytes(memory)
@@ -150,31 +164,25 @@ def plan(
     from circuitlang.cli.planning import show_plan
     from circuitlang.plan.cost import EngineCost
 
-    engines = tuple(e for e in EngineCost if engine in (e.value, EngineOption.BOTH))
+    engines = tuple(e for e in EngineCost if engine in (e.value, EngineChoice.BOTH))
     raise typer.Exit(show_plan(Session.open(file), engines, batch, threads, held))
 
 
 @app.command()
 def run(
     file: FileArgument,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Also write the report as JSON.")
-    ] = None,
-    evidence: Annotated[
-        Path | None, typer.Option("--evidence", help="Also save the measurements.")
-    ] = None,
+    json: JsonReportOption = None,
+    evidence: EvidenceOption = None,
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Also change the file in small ways; add the score.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
-    engine: Annotated[
-        EngineOption, typer.Option(help="fast; reference is slow and judges it; both compares.")
-    ] = EngineOption.FAST,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    device: DeviceOption = "cpu",
+    engine: MeasuringEngineOption = EngineChoice.FAST,
+    batch: BatchOption = 32,
     memory: MemoryOption = 1.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    threads: ThreadsOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Run a file's experiments and judge its claims."""
     from circuitlang.cli.opening import Measuring
@@ -189,10 +197,8 @@ def run(
 def judge(
     file: FileArgument,
     evidence: Annotated[Path, typer.Argument(help="Measurements that `run --evidence` saved.")],
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Also write the report as JSON.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")] = False,
+    json: JsonReportOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Judge saved measurements with the file's bounds as they are now; no model is needed."""
     from circuitlang.cli.running import judge_file
@@ -206,23 +212,19 @@ def mutate(
     json: Annotated[
         Path | None, typer.Option("--json", help="Also write the report, mutants and all, as JSON.")
     ] = None,
-    evidence: Annotated[
-        Path | None, typer.Option("--evidence", help="Also save the measurements.")
-    ] = None,
+    evidence: EvidenceOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Measure at most so many, drawn with the file's seed.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
-    engine: Annotated[
-        EngineOption, typer.Option(help="fast; reference is slow and judges it; both compares.")
-    ] = EngineOption.FAST,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
+    device: DeviceOption = "cpu",
+    engine: MeasuringEngineOption = EngineChoice.FAST,
+    batch: BatchOption = 32,
     memory: MemoryOption = 1.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: ThreadsOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="The whole report, and every mutant.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Change a file in small ways and report which changes its claims do not notice."""
     from circuitlang.cli.mutating import MutateOptions, mutate_file
@@ -242,10 +244,10 @@ def screen(
     json: Annotated[
         Path | None, typer.Option("--json", help="Also write the table as JSON.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Prompts in one pass.")] = 32,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    device: DeviceOption = "cpu",
+    batch: BatchOption = 32,
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Look for edges worth a claim: approximate all of them, measure the largest. No test."""
     from circuitlang.cli.screening import ScreenOptions, screen_file
