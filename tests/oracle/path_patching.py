@@ -369,13 +369,17 @@ def nested(net: Net, base: Tensor, source: Tensor, start: Node,
 
 
 def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node],
-                  hops: Sequence[tuple[Sequence[Node], Tensor]]) -> Tensor:
+                  hops: Sequence[tuple[Sequence[Node], Tensor, bool]]) -> Tensor:
     """Logits of ``base`` [P, S, V] with a path of several starts, and several readers a hop.
 
-    ``hops`` are (readers, mask) pairs. In a hop before the last every reader of the model gets the
-    input of the undisturbed run and the hop's own readers the change on top, so that no reader sees
-    another one's change. In the last hop its readers' inputs are put into ``base`` at the mask, and
-    everything else recomputes.
+    ``hops`` are (readers, mask, through MLPs). In a hop before the last every reader of the model
+    gets the input of the undisturbed run and the hop's own readers the change on top, so that no
+    reader sees another one's change. In the last hop its readers' inputs are put into ``base`` at
+    the mask, and everything else recomputes.
+
+    On a direct hop the change is that of the senders' outputs. Through MLPs a pass of its own says
+    what the hop's readers read: the base with the senders' changed outputs at the mask, every other
+    head frozen, MLPs recomputed.
     """
     inputs: dict[Node, Tensor] = {}
 
@@ -385,17 +389,21 @@ def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node]
 
     clean, new = run(net, base, keep).writes, run(net, source).writes
     changes = {start: new[start] - clean[start] for start in starts}
-    for number, (readers, mask) in enumerate(hops, 1):
+    for number, (readers, mask, through) in enumerate(hops, 1):
         targets, last = {net.reader(reader): reader for reader in readers}, number == len(hops)
+        seen: dict[Node, Tensor] = {}
+        if through:
+            seen = _seen_through_mlps(net, base, clean, changes, mask)
 
         def on_read(node: Node, x: Tensor, _writes: Mapping[Node, Tensor],
                     targets: Mapping[Node, Node] = targets, mask: Tensor = mask,
-                    changes: Mapping[Node, Tensor] = changes, last: bool = last) -> Tensor:
+                    changes: Mapping[Node, Tensor] = changes, last: bool = last,
+                    seen: Mapping[Node, Tensor] = seen) -> Tensor:
             if node not in targets:
                 return x if last else inputs[node]
-            new = inputs[node]
+            new = seen.get(node, inputs[node])
             for sender, change in changes.items():
-                if _precedes(sender, node):
+                if not seen and _precedes(sender, node):
                     new = new + change
             return _put(mask, new, x if last else inputs[node])
 
@@ -404,6 +412,23 @@ def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node]
         if not last:
             changes = {node: after.writes[node] - clean[node] for node in carriers}
     return after.logits
+
+
+def _seen_through_mlps(net: Net, base: Tensor, clean: Mapping[Node, Tensor],
+                       changes: Mapping[Node, Tensor], mask: Tensor) -> dict[Node, Tensor]:
+    """Every reader's input where some writers write more, other heads are frozen, MLPs are not."""
+    seen: dict[Node, Tensor] = {}
+
+    def keep(node: Node, x: Tensor, _writes: Mapping[Node, Tensor]) -> Tensor:
+        seen[node] = x
+        return x
+
+    def on_write(node: Node, out: Tensor) -> Tensor:
+        out = clean[node] if node.kind == "head" else out
+        return _put(mask, clean[node] + changes[node], out) if node in changes else out
+
+    run(net, base, keep, on_write)
+    return seen
 
 
 # ---------------------------------------------------------------- ablation
