@@ -22,7 +22,8 @@ _LIBRARIES = ("torch", "transformers", "transformer-lens", "numpy")
 class LoadedModel:
     """A transformer ready to run, with what a report must say about it.
 
-    ``size`` is None for a family whose `config.json` is not understood.
+    ``size`` is None for a family whose `config.json` is not understood. ``ungrouped``: how many
+    query heads shared a key/value head before each got its own; 1 where none did, or still do.
     """
 
     transformer: Any
@@ -34,6 +35,8 @@ class LoadedModel:
     weights_sha256: str | None
     versions: dict[str, str]
     size: ModelSize | None = None
+    key_values: str = "shared"
+    ungrouped: int = 1
 
     def check_vocabulary(self, prompts: Iterable[Sequence[int]]) -> None:
         """Whether the model has every one of these token ids.
@@ -61,7 +64,7 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     folder, revision = locate_model(reference)
     config = check_folder(folder, str(reference))
     with quiet():
-        bridge, known = _boot(folder, reference, device, config["architectures"][0])
+        bridge, known, ungrouped = _boot(folder, reference, device, config["architectures"][0])
         transformer = _transformer(bridge, str(reference), config["architectures"][0])
         _check_bridge(transformer, known, str(reference))
     return LoadedModel(
@@ -73,8 +76,15 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
         weights=reference.weights,
         weights_sha256=weights_sha256(folder, str(reference)),
         versions={"circuitlang": __version__} | {name: version(name) for name in _LIBRARIES},
-        size=size_of_folder(folder),
+        size=_size(folder, reference),
+        key_values=reference.key_values,
+        ungrouped=ungrouped,
     )
+
+
+def _size(folder: Path, reference: ModelReference) -> ModelSize | None:
+    size = size_of_folder(folder)
+    return size.ungrouped() if size and reference.key_values == "ungrouped" else size
 
 
 def locate_model(reference: ModelReference, *, weights: bool = True) -> tuple[Path, str | None]:
@@ -162,10 +172,14 @@ def _is_installed(name: str) -> bool:
 
 def _boot(
     folder: Path, reference: ModelReference, device: str, architecture: str
-) -> tuple[Any, tuple[Any, Any]]:
-    """The bridge, and the probe with the model's own logits from before it was bridged."""
+) -> tuple[Any, tuple[Any, Any], int]:
+    """The bridge, the probe with the model's own logits from before it was changed in any way, and
+    how many query heads of a group were ungrouped.
+    """
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
+
+    from circuitlang.engine.ungrouping import ungroup
 
     name = str(reference)
     if architecture not in SUPPORTED_ARCHITECTURES:
@@ -176,9 +190,12 @@ def _boot(
     model = _decoder(folder, reference, architecture).to(device)
     try:
         known = _own_logits(model)
+        ungrouped = ungroup(model, name) if reference.key_values == "ungrouped" else 1
         bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=model, device=device, dtype=model.dtype
         )
+    except ModelError:
+        raise
     except Exception as error:
         # TransformerLens and transformers raise many types here; the user needs one line.
         raise ModelError(f"`{name}` could not be loaded: {one_line(error)}") from error
@@ -190,7 +207,7 @@ def _boot(
                 f"the weights of `{name}` ({architecture}) cannot be folded: {one_line(error)}; "
                 "write `weights plain`"
             ) from error
-    return bridge, known
+    return bridge, known, ungrouped
 
 
 def _probe(config: Any, device: Any) -> Any:  # noqa: ANN401 - a tensor

@@ -2,19 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-_LATER = "later"
-
-
-def later(default: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """A field that values did not always have: at its default it leaves their ids as they were.
-
-    So evidence that was saved before it can be judged still, and random draws stay.
-    """
-    return field(default=default, metadata={_LATER: True})
+from circuitlang.circuit.later import LATER
 
 
 def content_id(value: object, length: int = 12) -> str:
@@ -41,5 +33,5 @@ def _content(value: Any) -> Any:  # noqa: ANN401 - any frozen value
 
 def _says(own: Field[Any], value: object) -> bool:
     """Whether a field is part of the content."""
-    silent = own.metadata.get(_LATER, False) and getattr(value, own.name) == own.default
+    silent = own.metadata.get(LATER, False) and getattr(value, own.name) == own.default
     return own.compare and not silent

@@ -14,7 +14,8 @@ from circuitlang.circuit import (
     Position,
     Receiver,
 )
-from circuitlang.plan.content import content_id, later
+from circuitlang.circuit.later import later
+from circuitlang.plan.content import content_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,11 @@ class Net:
     n_heads: int
     n_groups: int
     apart: tuple[Node, ...] = ()  # neurons that read and write by themselves
+    alone: bool = False  # every query head reads its group's key and value by an input of its own
 
     def reader(self, node: Node) -> Node:
         """The reader proper: a key/value slot of a query head becomes that of its group."""
-        if node.kind in ("k", "v"):
+        if node.kind in ("k", "v") and not self.alone:
             return node._replace(head=node.head // (self.n_heads // self.n_groups))
         return node
 
@@ -84,6 +85,11 @@ class Net:
             nodes += [Node("head", i, h) for h in range(self.n_heads)] + [Node("mlp", i)]
             nodes += [node for node in self.apart if node.layer == i]
         return nodes
+
+
+def ungrouped(net: Net) -> Net:
+    """A net in which "k" and "v" readers are those of one query head, whatever its group shares."""
+    return dataclasses.replace(net, alone=True)
 
 
 def taken_apart(net: Net, neurons: Iterable[tuple[int, int]]) -> Net:
@@ -215,8 +221,8 @@ def run(net: Net, tokens: Tensor, on_read: OnRead = _same_input, on_write: OnWri
 
     ``on_read(reader, input, writes so far)`` returns the pre-norm input [P, S, D] the reader gets
     (the same object where nothing changes); ``on_write(writer, output)`` returns what is added to
-    the residual stream. Key/value readers are named by group here. ``ends`` [P]: only the logits
-    at these positions.
+    the residual stream. Key/value readers are named by group here, and by query head in a net
+    that is `ungrouped`. ``ends`` [P]: only the logits at these positions.
     """
     writes = {Node("embed"): on_write(Node("embed"), net.embed(tokens))}
     x = writes[Node("embed")]
@@ -227,12 +233,17 @@ def run(net: Net, tokens: Tensor, on_read: OnRead = _same_input, on_write: OnWri
         for name in "qkv":
             w, b = layer.w[name], layer.b[name]
             out = torch.einsum("psd,hde->pshe", layer.ln1(x), w) + b
-            for h in range(len(w)):
+            shared = 1
+            if net.alone and name != "q":
+                out, shared = out.repeat_interleave(per_group, 2), per_group
+            for h in range(out.shape[2]):
                 own = on_read(Node(name, i, h), x, writes)
                 if own is not x:
-                    out[:, :, h] = layer.ln1(own) @ w[h] + b[h]
+                    out[:, :, h] = layer.ln1(own) @ w[h // shared] + b[h // shared]
             slot[name] = out if name == "v" else net.rotate(out)
-        k, v = (slot[name].repeat_interleave(per_group, 2) for name in "kv")
+        k, v = slot["k"], slot["v"]
+        if not net.alone:
+            k, v = (each.repeat_interleave(per_group, 2) for each in (k, v))
         scores = torch.einsum("pqhe,pkhe->phqk", slot["q"], k) / k.shape[-1] ** 0.5
         pattern = scores.masked_fill(future, -torch.inf).softmax(-1)
         z = torch.einsum("phqk,pkhe->pqhe", pattern, v)
