@@ -132,10 +132,11 @@ class Sampler:
                 break
             most = min(len(fed), self.random.choice((1, 1, 2, 3)))
             chosen = apart(self.random.sample(fed, most))
-            hops.append(Hop(tuple(chosen), self.place()))
+            hops.append(Hop(tuple(chosen), self.place(), self.random.random() < 0.4))
             senders = tuple(r.component for r in chosen if not isinstance(r.component, Logits))
         if not hops or self.random.random() < 0.6:
-            hops.append(Hop((self.out,), self.random.choice(((), (AT_END,)))))
+            through = self.random.random() < 0.4
+            hops.append(Hop((self.out,), self.random.choice(((), (AT_END,))), through))
         return PatchPath(starts, tuple(hops), self.direction())
 
     def activation(self) -> PatchActivation:

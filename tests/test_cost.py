@@ -195,6 +195,17 @@ EXPERIMENTS = {
         (Hop(slots("1.2.V"), (P1,)), Hop(slots("2.1.Q", "2.3.Q"), (AT_END,)), Hop(INTO_LOGITS, ())),
         NOISING,
     ),
+    "path through MLPs": PatchPath(
+        (Head(0, 1), MLP(1)),
+        (Hop(slots("2.2.V", "2"), (P1,), True), Hop(slots("3.1.Q"), (AT_END,), True),
+         Hop(INTO_LOGITS, ())),
+        NOISING,
+    ),
+    "path through MLPs to logits": PatchPath(
+        (Embed(), Neuron(1, 3)),
+        (Hop((*slots("2.2.V"), *neurons((2, 4))), (P1, P2), True), Hop(INTO_LOGITS, (), True)),
+        DENOISING,
+    ),
     "path into a pass": PatchPath(
         (MLP(0),), (Hop(slots("1"), (P1,)), Hop(slots("2.1.K"), (P1,))), NOISING
     ),

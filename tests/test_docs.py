@@ -88,20 +88,6 @@ def test_the_word_lists_are_named() -> None:
     assert all(f"`{name}`" in _section("Sections") for name in BUILTIN_WORDS)
 
 
-FUTURE = [
-    ("L9.H9 ~> logits", "L9.H9 ~> L10.H0.V ~> logits"),
-]
-
-
-@pytest.mark.parametrize("old, new", FUTURE)
-def test_what_is_not_in_this_version_is_refused(old: str, new: str) -> None:
-    text = next(text for text in COMPLETE if "thanked" in text)
-    assert old in text
-    _, circuit, diagnostics = read(SourceText("example.circuit", text.replace(old, new)))
-    assert circuit is None
-    assert diagnostics
-
-
 def test_the_page_on_power_shows_what_plan_prints() -> None:
     page = (ROOT / "docs" / "power.md").read_text(encoding="utf-8")
     _, circuit, _ = read_file(ROOT / "circuits" / "builtin_ioi.circuit")

@@ -16,10 +16,11 @@ from circuitlang.circuit import (
     Slot,
 )
 from circuitlang.engine.errors import HookError, ModelError
+from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.self_checks import self_checks
 from circuitlang.engine.site import Kind, Site, Write
-from circuitlang.engine.world import output_site
+from circuitlang.engine.world import frozen_heads, output_site
 from circuitlang.plan import (
     AblateNodes,
     Activation,
@@ -83,7 +84,7 @@ def test_a_direct_edge_is_the_four_passes_with_mlps_frozen(world):
     """Wang et al.'s passes, MLPs frozen as heads are, give the one-pass direct edge."""
     b, (sender, receiver) = world, (Head(0, 2), Receiver(Head(2, 1), Slot.V))
     mask = b.mask(P2)
-    frozen = b.engine.frozen_heads(b.worlds.clean)
+    frozen = frozen_heads(b.model, b.worlds.clean)
     frozen += [
         Write(Site(Kind.MLP_OUT, layer), b.worlds.clean.mlp_out(layer))
         for layer in range(b.model.shape.layers)
@@ -100,11 +101,11 @@ def test_a_direct_edge_is_the_four_passes_with_mlps_frozen(world):
     assert gap(one, b.worlds.clean.logits) > 1e-6
 
 
-@pytest.mark.parametrize("intervention", [e for e in EDGES if not e.through_mlps], ids=str)
-def test_a_path_of_one_hop_is_a_direct_edge(world, intervention):
+@pytest.mark.parametrize("intervention", EDGES, ids=str)
+def test_a_path_of_one_hop_is_an_edge(world, intervention):
     path = PatchPath(
         intervention.senders,
-        (Hop(intervention.receivers, intervention.positions),),
+        (Hop(intervention.receivers, intervention.positions, intervention.through_mlps),),
         intervention.direction,
     )
     one = world.engine.logits(path, world.worlds)
@@ -119,6 +120,36 @@ PATHS = [
     PatchPath((Head(0, 1),), HOPS, Direction.NOISING),
     PatchPath((Head(0, 1), MLP(0)), (*HOPS, Hop((Receiver(Logits()),), ())), Direction.DENOISING),
 ]
+
+
+PATHS += [
+    replace(path, hops=tuple(replace(h, through_mlps=i != 1) for i, h in enumerate(path.hops)))
+    for path in PATHS
+]
+
+
+def test_where_mlps_write_nothing_a_path_through_them_is_direct():
+    """Their output matrices and biases are zero; the heads are as ever."""
+    plain = gpt2(seed=7)
+    with torch.no_grad():
+        for block in plain.transformer.h:
+            block.mlp.c_proj.weight.zero_()
+            block.mlp.c_proj.bias.zero_()
+    model, batch = bridged(plain), random_batch(7)
+    hops = (
+        Hop((Receiver(Head(1, 2), Slot.V), Receiver(Head(1, 3), Slot.K)), (P1,), True),
+        Hop((Receiver(Head(2, 0), Slot.Q), Receiver(Head(2, 1), Slot.V)), (), True),
+        Hop((Receiver(Logits()),), (), True),
+    )
+    for engine in (ReferenceEngine(model), FastEngine(model)):
+        worlds = engine.worlds(batch)
+        for count in (1, 2, 3):
+            path = PatchPath((Head(0, 1), Head(0, 2)), hops[:count], Direction.NOISING)
+            alike = (replace(hop, through_mlps=False) for hop in path.hops)
+            direct = replace(path, hops=tuple(alike))
+            found, expected = (engine.logits(each, worlds) for each in (path, direct))
+            assert gap(found, expected) < 1e-9
+            assert gap(found, worlds.clean.logits) > 1e-6
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)

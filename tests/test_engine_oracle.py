@@ -6,6 +6,7 @@ pass of its own. Both run in float64, so agreement is to 1e-9 of logits that are
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -190,6 +191,29 @@ def test_paths(world, tolerance):
     assert longest >= 3
 
 
+def test_paths_through_mlps(world, tolerance):
+    """Hops of either sort in one path, single receivers at positions of their own."""
+    net, choose, kinds, moved = oracle.read(world.plain), random.Random(2), set(), 0
+    for direct in sample_paths(world, 40):
+        hops = tuple(replace(hop, through_mlps=choose.random() < 0.6) for hop in direct.hops)
+        path = replace(direct, hops=hops)
+        base, source = base_and_source(world, path.direction)
+        marked = [
+            ([node(r.component, r.slot)], world.mask(*h.positions), h.through_mlps)
+            for h in hops
+            for r in h.receivers
+        ]
+        with torch.no_grad():
+            start = [node(path.senders[0])]
+            theirs = oracle.nested_groups(net, base, source, start, marked)[:, -1]
+        ours = world.engine.logits(path, world.worlds)
+        assert gap(ours, theirs) < tolerance, path
+        kinds.add(tuple(hop.through_mlps for hop in hops[:2]))
+        moved += gap(ours, world.engine.logits(direct, world.worlds)) > VISIBLE
+    assert kinds >= set(itertools.product((False, True), repeat=2))
+    assert moved > 5  # MLPs on the way matter; many paths do not reach END at all
+
+
 def base_logits(b: Bench, direction):
     return (b.worlds.clean if direction is Direction.NOISING else b.worlds.corrupt).logits
 
@@ -229,14 +253,24 @@ PATHS_OF_GROUPS = {
 }
 
 
+THROUGH = {"->": (False,) * 3, "~>": (True,) * 3, "~> ->": (True, False), "-> ~>": (False, True)}
+"""Which hops go through MLPs."""
+
+
+@pytest.mark.parametrize("arrows", THROUGH)
 @pytest.mark.parametrize("direction", list(Direction))
 @pytest.mark.parametrize("name", PATHS_OF_GROUPS)
-def test_paths_of_groups(world, tolerance, name, direction):
+def test_paths_of_groups(world, tolerance, name, direction, arrows):
     senders, *hops = PATHS_OF_GROUPS[name]
+    hops = [
+        replace(hop, through_mlps=through)
+        for hop, through in zip(hops, THROUGH[arrows], strict=False)
+    ]
     path = PatchPath(senders, tuple(hops), direction)
     base, source = base_and_source(world, direction)
     groups = [
-        ([node(r.component, r.slot) for r in h.receivers], world.mask(*h.positions)) for h in hops
+        ([node(r.component, r.slot) for r in h.receivers], world.mask(*h.positions), h.through_mlps)
+        for h in hops
     ]
     with torch.no_grad():
         theirs = oracle.nested_groups(

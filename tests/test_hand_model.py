@@ -225,8 +225,8 @@ SILENT = metric(1 + 2 * R5, 2, 0)
 """Without neuron 0's write."""
 
 
-def path(sender, *receivers):
-    hops = tuple(Hop((receiver,), ()) for receiver in receivers)
+def path(sender, *receivers, through=(False, False, False)):
+    hops = tuple(Hop((r,), (), own) for r, own in zip(receivers, through, strict=False))
     return PatchPath((sender,), hops, Direction.NOISING)
 
 
@@ -245,6 +245,15 @@ OF_CELLS = {
         SILENT,
     ),
     "through the MLP": (edge(FIRST, OUT, through_mlps=True), metric(2 * R5, 2, 1)),
+    # The embedding changes the head's write as above, and the MLP recomputes or does not.
+    "along a path through the MLP": (
+        path(EMBED, Receiver(FIRST, Slot.V), OUT, through=(False, True)),
+        metric(2 * R5, 2, 1),
+    ),
+    "a path through no MLP, then a direct hop": (
+        path(EMBED, Receiver(FIRST, Slot.V), OUT, through=(True, False)),
+        metric(2 * R5, 2, 1 + 3 * R5),
+    ),
     "the head alone": (edge(FIRST, OUT), metric(2 * R5, 2, 1 + 3 * R5)),
     "zero ablation": (AblateNodes((CELL_B,), (), Ablation.ZERO, True), metric(1, 2, 3 * R5)),
     "resample ablation": (AblateNodes((CELL_A,), (), Ablation.RESAMPLE, True), SILENT),

@@ -197,18 +197,28 @@ PATHS = [
 ]
 
 
+THROUGH = [(False,) * 3, (True,) * 3, (True, False, True), (False, True, False)]
+
+
+@pytest.mark.parametrize("through", THROUGH)
 @pytest.mark.parametrize("direction", list(Direction))
 @pytest.mark.parametrize("path", PATHS)
-def test_paths(world, path, direction):
+def test_paths(world, path, direction, through):
     start, *hops = path
-    patch = PatchPath((start,), tuple(Hop((r,), where) for r, where in hops), direction)
+    hops = [(*hop, own) for hop, own in zip(hops, through, strict=False)]
+    patch = PatchPath((start,), tuple(Hop((r,), where, own) for r, where, own in hops), direction)
     base, source = base_and_source(world.bench, direction)
     # An MLP of a path is the whole of it.
-    parts = [start, *(receiver.component for receiver, _ in hops)]
+    parts = [start, *(receiver.component for receiver, _, _ in hops)]
     net = world.whole if any(isinstance(part, MLP) for part in parts) else world.net
-    marked = [(node(r.component, r.slot), world.bench.mask(*where)) for r, where in hops]
+    marked = [(node(r.component, r.slot), world.bench.mask(*where), own) for r, where, own in hops]
     with torch.no_grad():
-        world.check(patch, oracle.nested(net, base, source, node(start), marked))
+        groups = [([reader], mask, own) for reader, mask, own in marked]
+        theirs = oracle.nested_groups(net, base, source, [node(start)], groups)
+        world.check(patch, theirs)
+        if not any(through):
+            pairs = [(reader, mask) for reader, mask, _ in marked]
+            world.check(patch, oracle.nested(net, base, source, node(start), pairs))
     assert world.moved[-1]
 
 
@@ -289,8 +299,11 @@ def test_passes_of_neurons_are_counted(world):
         PatchEdge((Neuron(0, 2),), (Receiver(Neuron(1, 2)),), (), True, Direction.NOISING),
         PatchEdge((Head(0, 2),), (Receiver(Neuron(1, 2)), OUT), (), False, Direction.NOISING),
         PatchEdge((Embed(),), (Receiver(Head(0, 0), Slot.Q),), (), False, Direction.NOISING),
-        PatchPath((Neuron(0, 2),), (Hop((Receiver(Neuron(1, 2)),), ()), Hop((OUT,), ())),
-                  Direction.NOISING),
+        *(
+            PatchPath((Neuron(0, 2),), (Hop((Receiver(Neuron(1, 2)),), (), through),
+                                        Hop((OUT,), (), through)), Direction.NOISING)
+            for through in (False, True)
+        ),
         *(AblateNodes((Neuron(0, 2), Embed()), (), how, True) for how in Ablation),
         *(RunWithout((Kept(Neuron(1, 2), ()),), (), how, True) for how in Ablation),
         *(RunCircuitAlone(alone, False, how, True) for how in Ablation),

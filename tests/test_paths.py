@@ -1,5 +1,6 @@
 """Paths, positions on edges, the embedding and neurons before anything is measured, and after."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -23,7 +24,7 @@ from circuitlang.circuit import (
     to_graph,
 )
 from circuitlang.circuit.component import MLP, parse_component
-from circuitlang.draw import render_dot
+from circuitlang.draw import render_dot, render_mermaid
 from circuitlang.models import ModelShape
 from circuitlang.mutation import mutants
 from circuitlang.plan import (
@@ -33,6 +34,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     compile_plan,
     draw_random_edges,
+    experiment_id,
     parts_of,
 )
 from circuitlang.plan.outside import NeuronsOutside, drawn
@@ -99,6 +101,9 @@ HOPS = {
     # `from` is the first sender's, `to` the last receiver's.
     "embed -> L0.H3.V -> L5.H5.Q from S1 to S2": [(S1,), (S2,)],
     "embed -> L0.H3.V -> L5.H5.Q from S1, S2 to END": [(S1, S2), (AT_END,)],
+    # MLPs between move nothing either.
+    "DTH ~> SIH.V -> NMH.Q ~> logits": [(S2,), (AT_END,), (AT_END,)],
+    "DTH ~> L5.H5.Q ~> LOW2 -> L8.H1.K": [(S2,), (S2,), (S2,)],
 }
 
 
@@ -108,6 +113,8 @@ def test_where_hops_live(path):
     (patch,) = patches(path, nodes=nodes)
     assert isinstance(patch, PatchPath)
     assert [hop.positions for hop in patch.hops] == HOPS[path]
+    arrows = ["~>" if hop.through_mlps else "->" for hop in patch.hops]
+    assert arrows == re.findall(r"[-~]>", path)
 
 
 def test_a_path_is_one_experiment_and_each_one_a_way():
@@ -126,6 +133,49 @@ def test_a_path_is_one_experiment_and_each_one_a_way():
         f"{a} -> {b}.V -> L9.H6.Q" for a, b in product(("L0.H1", "L0.H10"), ("L7.H3", "L8.H6"))
     ]
     assert all(isinstance(way, PathClaim) and len(way.senders) == 1 for way in ways)
+
+
+def test_hops_of_either_sort_make_other_experiments():
+    texts = [f"DTH {a} SIH.V {b} NMH.Q" for a, b in product(("->", "~>"), repeat=2)]
+    circuit = circuit_of(text_of("\n".join(texts)))
+    assert [edge.text for edge in circuit.edges] == texts
+    plan = compile_plan(circuit)
+    assert len({experiment.id for experiment in plan.experiments}) == 4
+    assert [[edge.through_mlps for edge in path.edges] for path in circuit.edges] == [
+        [False, False], [False, True], [True, False], [True, True]
+    ]  # fmt: skip
+    ways = circuit_of(text_of("each DTH ~> SIH.V -> NMH.Q")).edges
+    assert [way.text for way in ways] == [
+        f"{a} ~> {b}.V -> L9.H6.Q" for a, b in product(("L0.H1", "L0.H10"), ("L7.H3", "L8.H6"))
+    ]
+    assert "CL217" in codes_of(text_of("DTH ~> SIH.V -> NMH.Q\nDTH ~> SIH.V -> NMH.Q by noising"))
+    assert "CL217" not in codes_of(text_of("\n".join(texts)))
+
+
+def test_ids_of_direct_paths_are_those_of_before_hops_had_a_sort():
+    """Saved evidence stays usable: the id is the hash of what a hop said then."""
+    (patch,) = patches("L0.H1 -> L1.H2.V -> logits from S2 to END")
+    def position(slot, occurrence):
+        return [{"kind": "Position", "slot": slot, "occurrence": occurrence, "offset": 0}]
+
+    def hop(component, slot, at):
+        receiver = {"kind": "Receiver", "component": component, "slot": slot}
+        return {"kind": "Hop", "receivers": [receiver], "positions": at}
+
+    inner = {"kind": "Head", "layer": 1, "head": 2}
+    content = {
+        "kind": "PatchPath",
+        "senders": [{"kind": "Head", "layer": 0, "head": 1}],
+        "hops": [
+            hop(inner, "V", position("S", 2)),
+            hop({"kind": "Logits"}, None, position("END", 1)),
+        ],
+        "direction": "noising",
+    }
+    text = json.dumps(content, sort_keys=True)
+    assert experiment_id(patch) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    hops = (replace(patch.hops[0], through_mlps=True), patch.hops[1])
+    assert experiment_id(replace(patch, hops=hops)) != experiment_id(patch)
 
 
 def test_a_component_that_nothing_reaches_carries_nothing():
@@ -233,6 +283,9 @@ def test_random_paths_start_elsewhere():
         assert replace(edge, senders=own.intervention.senders) == own.intervention
         assert all(s.layer == 0 and s not in own.intervention.senders for s in edge.senders)
     assert draw("DTH -> SIH.V -> NMH.Q", count=10).edges == found.edges[:10]
+    through = draw("DTH ~> SIH.V -> NMH.Q", count=30).edges
+    assert {tuple(hop.through_mlps for hop in edge.hops) for edge in through} == {(True, False)}
+    assert all(s.layer == 0 for edge in through for s in edge.senders)
     alone = draw("embed -> SIH.V -> NMH.Q")
     assert alone.missing == "no attention head or neuron sends, and a model has one embedding"
 
@@ -275,6 +328,19 @@ def test_a_path_in_the_graph_and_the_drawing():
     assert dot.count("&gt;= 5%") == 1  # the bound of a path stands once, at its end
 
 
+def test_hops_through_mlps_are_drawn_as_edges_through_them():
+    circuit = circuit_of(text_of("DTH ~> SIH.V -> NMH.Q ~> logits >= 5%"))
+    kinds = [(r, data["kind"]) for _, r, data in to_graph(circuit).edges(data=True)]
+    assert set(kinds) == {
+        ("L7.H3", "through_mlps"), ("L8.H6", "through_mlps"), ("L9.H6", "direct"),
+        ("logits", "through_mlps"),
+    }  # fmt: skip
+    dot = render_dot(circuit)
+    assert (dot.count("arrowhead=onormal"), dot.count("arrowhead=normal")) == (2, 1)
+    arrows = re.findall(r"-->|==>", render_mermaid(circuit))
+    assert arrows == ["==>", "-->", "==>"]
+
+
 def test_positions_of_an_edge_stand_at_its_line():
     dot = render_dot(circuit_of(text_of("DTH ~> SIH.V from S1 >= 5%\nDTH -> SIH.K >= 2%")))
     assert ("&gt;= 5% at S1<" in dot, "&gt;= 2%<" in dot) == (True, True)
@@ -309,7 +375,7 @@ def test_the_pages_example_is_right():
     edges = re.search(r"edges \{\n(.*)\}", example, re.DOTALL)[1]
     circuit = circuit_of(text_of(edges))
     kinds = [type(e.intervention) for e in compile_plan(circuit).experiments]
-    assert (kinds.count(PatchPath), kinds.count(PatchEdge)) == (3, 3)
+    assert (kinds.count(PatchPath), kinds.count(PatchEdge)) == (4, 3)
 
 
 # The whole way
@@ -318,7 +384,7 @@ def test_the_pages_example_is_right():
 def test_run_and_judge_again(tmp_path, capsys):
     """Neurons, the embedding, means of neurons and random edges, and evidence judged once more."""
     text = text_of(
-        "L0.H0 -> L1.H1.V -> logits\n embed -> L0.H0.V from S2\n CELLS ~> logits from END\n"
+        "L0.H0 ~> L1.H1.V -> logits\n embed -> L0.H0.V from S2\n CELLS ~> logits from END\n"
         "L0.H1 -> CELLS2 from END",
         "ablate CELLS by mean\nablate embed by resample\nfaithfulness >= 1%",
         nodes="CELLS L0.MLP[5], L0.MLP[9] at END\nCELLS2 L1.MLP[3] at END\nIN embed",

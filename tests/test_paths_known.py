@@ -104,6 +104,15 @@ MLP_PATH = {
     "embed -> L0.H1.V -> L0.MLP -> WRITER.V -> logits from A": 0.75,
     "embed -> L0.H1.V -> WRITER.V -> logits from A": 0.0,
     "no embed -> logits within 1%": 0.0,
+    # Through MLPs the relayed head is heard although no hop names the MLP.
+    "RELAYED ~> WRITER.V -> logits": 0.75,
+    "RELAYED ~> WRITER.V ~> logits": 0.75,
+    "RELAYED -> WRITER.V ~> logits": 0.0,
+    "DIRECT ~> WRITER.V -> logits": 0.25,
+    "RELAYED ~> WRITER.Q -> logits": 0.0,
+    "embed -> L0.H1.V ~> WRITER.V -> logits from A": 0.75,
+    "embed ~> L0.H3.V ~> WRITER.V ~> logits from A": 0.25,
+    "embed ~> L0.H1.V -> WRITER.V ~> logits from A": 0.0,
 }
 
 
@@ -204,3 +213,12 @@ def test_a_path_is_reported_as_one():
     assert "hop by hop at S2, then END, then END" in claim.definition
     assert json.loads(render_json(report))["claims"][0]["kind"] == "path"
     assert isinstance(plan.circuit.edges[0], PathClaim)
+
+
+def test_a_path_through_mlps_says_so():
+    text = text_of("mlp_path", PATH_NODES, ["RELAYED ~> WRITER.V -> logits  in 74%..76%"])
+    plan, _, evidence = measured(text, EngineName.FAST)
+    (claim,) = judge(plan, evidence, SourceText("known.circuit", text)).claims
+    assert (claim.kind, claim.verdict) == ("path", Verdict.PASS)
+    assert claim.text == "RELAYED ~> WRITER.V -> logits in 74%..76%"
+    assert "MLPs too but on hops by `~>`" in claim.definition

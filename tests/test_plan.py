@@ -189,6 +189,9 @@ def test_forward_passes_of_paths_and_activations():
 
     assert [passes(out), passes(heads), passes(mixed)] == [1, 2, 2]
     assert [passes(heads, out), passes(mixed, out), passes(mixed, heads)] == [2, 3, 4]
+    # Through MLPs what a hop's receivers read takes a pass of its own.
+    through, into_logits = (replace(hop, through_mlps=True) for hop in (mixed, out))
+    assert [passes(into_logits), passes(through, out), passes(through, into_logits)] == [2, 4, 5]
 
     def patched(activation):
         patch = PatchActivation(activation, 0, None, (), Direction.NOISING)

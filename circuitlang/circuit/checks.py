@@ -35,7 +35,10 @@ def _experiment_of(claim: Claim) -> object:
         senders = frozenset(claim.senders)
         return senders, receivers, positions, claim.through_mlps, claim.direction
     if isinstance(claim, PathClaim):
-        hops = tuple((frozenset(hop.receivers), frozenset(hop.positions)) for hop in claim.hops)
+        hops = tuple(
+            (frozenset(hop.receivers), frozenset(hop.positions), hop.through_mlps)
+            for hop in claim.hops
+        )
         return frozenset(claim.senders), hops, claim.direction
     if isinstance(claim, AblationClaim):
         parts = frozenset(map(str, claim.components))

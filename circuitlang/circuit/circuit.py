@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from circuitlang.circuit.claim import Claim, EdgeClaim, OtherClaim, PathClaim, Role
 from circuitlang.circuit.component import MLP, Neuron
+from circuitlang.circuit.later import later
 from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.prompts import Prompts
 from circuitlang.circuit.settings import TestSettings
@@ -18,7 +19,8 @@ class ModelReference:
 
     ``kind``: name (hub name, folder or obtainable model), builtin or gguf. ``weights``: plain
     (as published) or folded (TransformerLens compatibility mode: LayerNorm folded, writing weights
-    and unembedding centred, value biases folded).
+    and unembedding centred, value biases folded). ``key_values`` of grouped-query attention: shared
+    by the heads of a group, or ungrouped, a key and a value head for each query head.
     """
 
     kind: str
@@ -26,6 +28,7 @@ class ModelReference:
     revision: str | None = None
     dtype: str = "float32"
     weights: str = "plain"
+    key_values: str = later("shared")
     span: Span = field(default=Span(0, 0), compare=False)
 
     def __str__(self) -> str:

@@ -47,19 +47,23 @@ class EdgeClaim:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One hop of a path: the receivers that it enters, and the positions at which it lives."""
+    """One hop of a path: the receivers that it enters, and the positions at which it lives.
+
+    ``through_mlps``: MLPs on the way recompute (`~>`); otherwise the hop is direct (`->`).
+    """
 
     receivers: tuple[Receiver, ...]
     positions: tuple[Position, ...]
     receiver_name: str
+    through_mlps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PathClaim:
     """The effect of patching a whole path `A -> B.V -> C.Q -> logits` lies in a bound.
 
-    Nested direct edges: every hop carries only what arrived over the hop before. ``hops`` has two
-    at least; ``absent`` marks `no ... within`.
+    Nested edges, each direct or through MLPs: every hop carries only what arrived over the hop
+    before. ``hops`` has two at least; ``absent`` marks `no ... within`.
     """
 
     senders: tuple[Component, ...]
@@ -78,7 +82,7 @@ class PathClaim:
 
     @property
     def edges(self) -> tuple[EdgeClaim, ...]:
-        """Every hop as a direct edge, for what speaks of edges one by one, such as a drawing."""
+        """Every hop as an edge, for what speaks of edges one by one, such as a drawing."""
         senders, name, found = self.senders, self.sender_name, list[EdgeClaim]()
         for hop in self.hops:
             found.append(
@@ -86,7 +90,7 @@ class PathClaim:
                     senders,
                     hop.receivers,
                     hop.positions,
-                    through_mlps=False,
+                    through_mlps=hop.through_mlps,
                     direction=self.direction,
                     absent=self.absent,
                     bound=self.bound,

@@ -58,6 +58,7 @@ def estimate(
     size = size_at_hand(model.kind, model.name, model.revision)
     if size is None:
         return None
+    size = size.ungrouped() if model.key_values == "ungrouped" else size
     batches, exact = _batches(circuit, folder, batch_size)
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings

@@ -133,7 +133,9 @@ def _in_words(intervention: Intervention) -> str:
         case PatchPath():
             hops = counted(len(intervention.hops), "hop")
             senders = counted(len(intervention.senders), "sender")
-            return f"path of {hops}, {intervention.direction}, {senders}"
+            through = sum(hop.through_mlps for hop in intervention.hops)
+            mlps = f", {through} through MLPs" if through else ""
+            return f"path of {hops}{mlps}, {intervention.direction}, {senders}"
         case PatchActivation():
             head = "" if intervention.head is None else f" of head {intervention.head}"
             what = f"{intervention.activation}{head} of layer {intervention.layer}"

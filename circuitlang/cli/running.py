@@ -99,6 +99,8 @@ def _mismatch(plan: Plan, evidence: Evidence) -> str | None:
         return f"it is about the model `{made.model}`"
     if (made.dtype, made.weights) != (model.dtype, model.weights):
         return f"its model had {made.weights} weights in {made.dtype}"
+    if made.key_values != model.key_values:
+        return f"its model was run with `key_values {made.key_values}`"
     # Evidence from before pairs were numbered holds all of them, in order.
     rows = chain[tuple[int, DrawnPair]](enumerate(evidence.prompts, 1), enumerate(evidence.skipped))
     drawn = [

@@ -28,7 +28,8 @@ _LIBRARIES = ("torch", "transformers", "transformer-lens", "numpy")
 class LoadedModel:
     """A transformer ready to run, with what a report must say about it.
 
-    ``size`` is None for a family whose `config.json` is not understood.
+    ``size`` is None for a family whose `config.json` is not understood. ``ungrouped``: how many
+    query heads shared a key/value head before each got its own; 1 where none did, or still do.
     """
 
     transformer: Any
@@ -40,6 +41,8 @@ class LoadedModel:
     weights_sha256: str | None
     versions: dict[str, str]
     size: ModelSize | None = None
+    key_values: str = "shared"
+    ungrouped: int = 1
 
     def check_vocabulary(self, prompts: Iterable[Sequence[int]]) -> None:
         """Whether the model has every one of these token ids.
@@ -68,7 +71,7 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
     config = check_folder(folder, str(reference))
     architecture = architecture_of(config)
     with quiet():
-        bridge, known = _boot(folder, reference, device, config)
+        bridge, known, ungrouped = _boot(folder, reference, device, config)
         _process(bridge, reference, architecture)
         transformer = _transformer(bridge, str(reference), architecture)
         _check_bridge(transformer, known, str(reference))
@@ -81,8 +84,15 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
         weights=reference.weights,
         weights_sha256=weights_sha256(folder, str(reference)),
         versions={"circuitlang": __version__} | {name: version(name) for name in _LIBRARIES},
-        size=size_of_folder(folder),
+        size=_size(folder, reference),
+        key_values=reference.key_values,
+        ungrouped=ungrouped,
     )
+
+
+def _size(folder: Path, reference: ModelReference) -> ModelSize | None:
+    size = size_of_folder(folder)
+    return size.ungrouped() if size and reference.key_values == "ungrouped" else size
 
 
 def locate_model(reference: ModelReference, *, weights: bool = True) -> tuple[Path, str | None]:
@@ -180,17 +190,20 @@ def _is_installed(name: str) -> bool:
 
 def _boot(
     folder: Path, reference: ModelReference, device: str, config: dict[str, Any]
-) -> tuple[Any, tuple[Any, Any]]:
-    """The bridge, and the probe with the model's own logits from before it was bridged.
+) -> tuple[Any, tuple[Any, Any], int]:
+    """The bridge, the probe with the model's own logits from before it was changed in any way, and
+    how many query heads of a group were ungrouped.
 
-    TransformerLens's own checkpoints have no model of their own but the bridge.
+    TransformerLens's own checkpoints have no model of their own but the bridge, and no groups.
     """
     _check_device(device)
     if is_tl_config(config):
         bridge = boot_tl_checkpoint(folder, config, reference, device)
-        return bridge, _logits(bridge, config["n_ctx"], config["d_vocab"])
+        return bridge, _logits(bridge, config["n_ctx"], config["d_vocab"]), 1
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
+
+    from circuitlang.engine.ungrouping import ungroup
 
     name, architecture = str(reference), architecture_of(config)
     if architecture not in SUPPORTED_ARCHITECTURES:
@@ -202,13 +215,16 @@ def _boot(
         text = model.config.get_text_config()
         context = getattr(text, "max_position_embeddings", None)
         known = _logits(model, context, text.vocab_size)
+        ungrouped = ungroup(model, name) if reference.key_values == "ungrouped" else 1
         bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=model, device=device, dtype=model.dtype
         )
+    except ModelError:
+        raise
     except Exception as error:
         # TransformerLens and transformers raise many types here; the user needs one line.
         raise ModelError(f"`{name}` could not be loaded: {one_line(error)}") from error
-    return bridge, known
+    return bridge, known, ungrouped
 
 
 def _process(bridge: Any, reference: ModelReference, architecture: str) -> None:  # noqa: ANN401

@@ -28,7 +28,7 @@ def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
         elif isinstance(each, PatchActivation):
             site = ActivationSite(each.activation, each.layer, each.head)
             receivers += filter(None, [_entered(site)])
-    return (*precision_note(model), *group_note(receivers, model.transformer.shape))
+    return (*precision_note(model), *group_note(receivers, model))
 
 
 def _entered(site: ActivationSite) -> Receiver | None:
@@ -49,8 +49,15 @@ def precision_note(model: LoadedModel) -> tuple[str, ...]:
     )
 
 
-def group_note(receivers: Sequence[Receiver], shape: ModelShape) -> tuple[str, ...]:
+def group_note(receivers: Sequence[Receiver], model: LoadedModel) -> tuple[str, ...]:
     """Which heads a K or V edge enters under grouped-query attention."""
+    shape, ungrouped = model.transformer.shape, model.ungrouped
+    if ungrouped > 1 and any(receiver.slot in (Slot.K, Slot.V) for receiver in receivers):
+        return (
+            f"Keys and values, which {ungrouped} heads of a group share, are ungrouped: what "
+            "enters or replaces a K or V does so in the one head that is named, and the others of "
+            "its group keep theirs",
+        )
     if shape.kv_heads == shape.heads:
         return ()
     groups = dict.fromkeys(filter(None, (_group(r, shape) for r in receivers)))

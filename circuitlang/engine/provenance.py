@@ -19,6 +19,7 @@ def provenance(model: LoadedModel, engine: str, batch_size: int, seconds: float)
         neurons=transformer.shape.neurons,
         revision=model.revision,
         weights=model.weights,
+        key_values=model.key_values,
         weights_sha256=model.weights_sha256,
         dtype=str(transformer.dtype).removeprefix("torch."),
         device=str(transformer.device),

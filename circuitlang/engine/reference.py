@@ -34,8 +34,10 @@ from circuitlang.engine.whole_path import path_logits
 from circuitlang.engine.world import (
     EMBEDDING,
     World,
+    frozen_heads,
     output_site,
     outputs_of,
+    rewrite,
     run_world,
     written_by,
 )
@@ -202,9 +204,9 @@ class ReferenceEngine:
         """
         base, source = _base_and_source(edge.direction, worlds)
         mask = worlds.batch.mask(edge.positions)
-        frozen = self.frozen_heads(base)
+        frozen = frozen_heads(self.model, base)
         new = outputs_of(self.model, source, edge.senders)
-        sent = [_rewrite(s, new[output_site(s)], mask) for s in edge.senders]
+        sent = [rewrite(s, new[output_site(s)], mask) for s in edge.senders]
         into_logits = any(isinstance(r.component, Logits) for r in edge.receivers)
         sites = () if into_logits else {input_site(self.model, r): None for r in edge.receivers}
         inputs = self.model.run(base.tokens, tuple(sites), (*frozen, *sent))
@@ -214,15 +216,10 @@ class ReferenceEngine:
         writes = [enter(self.model, receiver, residual, mask) for receiver, residual in entered]
         return self.model.run(base.tokens, (), writes).logits
 
-    def frozen_heads(self, base: World) -> list[Write]:
-        """Writes that hold every head at its output in a world."""
-        layers = range(self.model.shape.layers)
-        return [Write(Site(Kind.Z, layer), base.z(layer)) for layer in layers]
-
     def _ablate(self, ablation: AblateNodes, worlds: Worlds) -> Tensor:
         mask = worlds.batch.mask(ablation.positions)
         values = self._replacements(ablation.components, ablation.reference, worlds)
-        writes = [_rewrite(c, values[output_site(c)], mask) for c in ablation.components]
+        writes = [rewrite(c, values[output_site(c)], mask) for c in ablation.components]
         return self.model.run(worlds.clean.tokens, (), writes).logits
 
     def _circuit_alone(self, run: RunCircuitAlone, worlds: Worlds) -> Tensor:
@@ -235,7 +232,7 @@ class ReferenceEngine:
         writes = []
         for component in components:
             mask = ~_places(component, run.kept, worlds)
-            writes.append(_rewrite(component, values[output_site(component)], mask))
+            writes.append(rewrite(component, values[output_site(component)], mask))
         return self._with_neurons(run, neurons, writes, values, worlds)
 
     def _with_neurons(
@@ -271,7 +268,7 @@ class ReferenceEngine:
         values = self._replacements([*components], run.reference, worlds)
         for component in components:
             mask = _places(component, run.removed, worlds) & ~_places(component, run.spared, worlds)
-            writes.append(_rewrite(component, values[output_site(component)], mask))
+            writes.append(rewrite(component, values[output_site(component)], mask))
         return self.model.run(worlds.clean.tokens, (), writes).logits
 
     def _replacements(
@@ -309,20 +306,6 @@ def _places(component: Component, listed: Sequence[Kept], worlds: Worlds) -> Ten
         if each.component == component:
             mask |= worlds.batch.mask(each.positions)
     return mask
-
-
-def _rewrite(component: Component, values: Tensor, mask: Tensor) -> Write:
-    """The write that gives a component another output at the masked positions.
-
-    ``values`` has the shape of the component's output site; of a layer's ``z`` only the one head is
-    taken.
-    """
-    site = output_site(component)
-    match component:
-        case Head(head=index) | Neuron(index=index):
-            return Write(site, values[:, :, index], mask, index)
-        case _:
-            return Write(site, values, mask)
 
 
 def _base_and_source(direction: Direction, worlds: Worlds) -> tuple[World, World]:

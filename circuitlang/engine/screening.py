@@ -91,7 +91,7 @@ def screen(
         screened=found.screened,
         edges=edges,
         self_checks=checks,
-        notes=(*precision_note(model), *group_note(shown, transformer.shape), *found.notes),
+        notes=(*precision_note(model), *group_note(shown, model), *found.notes),
         provenance=provenance(model, found.engine.name, size, time.perf_counter() - started),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from circuitlang.circuit import MLP, Component, Embed, Head, Neuron
-from circuitlang.engine.site import Kind, Site
+from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.transformer import Activations, Transformer
 
 
@@ -100,3 +100,23 @@ def written_by(model: Transformer, component: Component, activations: Activation
             return model.neuron_write(layer, index, output[:, :, index])
         case _:
             return output
+
+
+def rewrite(component: Component, values: Tensor, mask: Tensor) -> Write:
+    """The write that gives a component another output at the masked positions.
+
+    ``values`` has the shape of the component's output site; of a layer's ``z`` only the one head is
+    taken.
+    """
+    site = output_site(component)
+    match component:
+        case Head(head=index) | Neuron(index=index):
+            return Write(site, values[:, :, index], mask, index)
+        case _:
+            return Write(site, values, mask)
+
+
+def frozen_heads(model: Transformer, world: World) -> list[Write]:
+    """Writes that hold every head at its output in a world."""
+    layers = range(model.shape.layers)
+    return [Write(Site(Kind.Z, layer), world.z(layer)) for layer in layers]

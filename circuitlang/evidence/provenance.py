@@ -7,7 +7,8 @@ class Provenance(Frozen):
     """The model as it was loaded, the machine's relevant facts, and the library versions.
 
     ``parallel`` and ``neurons`` are those of `ModelShape`; evidence from before they were kept has
-    False and None.
+    False and None. ``key_values`` is shared or ungrouped, as the file asked; ``kv_heads`` are those
+    of the model that was run, so as many as ``heads`` where they were ungrouped.
     """
 
     model: str
@@ -19,6 +20,7 @@ class Provenance(Frozen):
     neurons: int | None = None
     revision: str | None
     weights: str
+    key_values: str = "shared"
     weights_sha256: str | None
     dtype: str
     device: str

@@ -1,7 +1,7 @@
 """How many layers and heads a model has, from a table or from its `config.json`."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ class ModelShape:
     parallel: bool = False
     mlps: bool = True
     neurons: int | None = field(default=None, compare=False)
+
+    def ungrouped(self) -> "ModelShape":
+        """With a key and a value head for every query head."""
+        return replace(self, kv_heads=self.heads)
 
     def group_of(self, head: int) -> tuple[int, ...]:
         """All query heads that share a head's keys and values."""

@@ -29,6 +29,10 @@ class ModelSize:
     tied: bool = True
     learned_positions: int = 0
 
+    def ungrouped(self) -> "ModelSize":
+        """With a key and a value head for every query head."""
+        return replace(self, shape=self.shape.ungrouped())
+
     @property
     def queries(self) -> int:
         """Operations of a token's queries in one layer."""

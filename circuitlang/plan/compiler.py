@@ -112,7 +112,7 @@ def _patched(claim: EdgeClaim | PathClaim) -> PatchEdge | PatchPath:
 
 def _path(claim: PathClaim) -> PatchPath:
     hops = (
-        Hop(tuple(sorted(hop.receivers, key=str)), tuple(sorted(hop.positions)))
+        Hop(tuple(sorted(hop.receivers, key=str)), tuple(sorted(hop.positions)), hop.through_mlps)
         for hop in claim.hops
     )
     return PatchPath(tuple(sorted(claim.senders, key=str)), tuple(hops), claim.direction)

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
+
+from circuitlang.circuit.later import LATER
 
 
 def content_id(value: object, length: int = 12) -> str:
@@ -20,8 +22,16 @@ def _content(value: Any) -> Any:  # noqa: ANN401 - any frozen value
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value):
-        content = {f.name: _content(getattr(value, f.name)) for f in fields(value) if f.compare}
+        content = {
+            f.name: _content(getattr(value, f.name)) for f in fields(value) if _says(f, value)
+        }
         return {"kind": type(value).__name__, **content}
     if isinstance(value, tuple):
         return [_content(item) for item in value]
     return value
+
+
+def _says(own: Field[Any], value: object) -> bool:
+    """Whether a field is part of the content."""
+    silent = own.metadata.get(LATER, False) and getattr(value, own.name) == own.default
+    return own.compare and not silent

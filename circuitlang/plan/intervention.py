@@ -14,6 +14,7 @@ from circuitlang.circuit import (
     Position,
     Receiver,
 )
+from circuitlang.circuit.later import later
 from circuitlang.plan.content import content_id
 
 
@@ -43,20 +44,24 @@ class Hop:
     """One edge of a path: the receivers that it enters, and where.
 
     ``positions`` are those of the residual stream that carries the change; the empty tuple means
-    every position. Receivers of one hop are patched together.
+    every position. Receivers of one hop are patched together. ``through_mlps``: MLPs that read the
+    change recompute on the way; otherwise the hop is direct.
     """
 
     receivers: tuple[Receiver, ...]
     positions: tuple[Position, ...]
+    through_mlps: bool = later(False)
 
 
 @dataclass(frozen=True, slots=True)
 class PatchPath:
-    """A whole path ``a -> b.V -> c.Q -> logits``: nested direct edges.
+    """A whole path ``a -> b.V ~> c.Q -> logits``: nested edges, each direct or through MLPs.
 
     The first hop's receivers compute on the base world's input plus the senders' change; every
     later hop carries only what its senders' outputs, the receivers of the hop before, changed by
-    that. After the last hop everything recomputes.
+    that. Through MLPs a hop's receivers read what its senders' changed outputs make of the stream
+    while all other heads are frozen and MLPs recompute (pass C of Wang et al. 2022, section 3.1).
+    After the last hop everything recomputes.
     """
 
     senders: tuple[Component, ...]

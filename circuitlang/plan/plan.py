@@ -60,9 +60,10 @@ class Experiment:
                 return _streams(receivers) + _recomputed(receivers) + _read_apart(senders)
             case PatchPath(senders=senders, hops=hops):
                 between = sum(_streams(hop.receivers) for hop in hops[:-1])
+                through = sum(hop.through_mlps for hop in hops)
                 # All inputs of the base world are read in one pass.
                 last = sum(_recomputed(hop.receivers) for hop in hops[-1:])
-                return 1 + between + last + _read_apart(senders)
+                return 1 + between + through + last + _read_apart(senders)
             case PatchActivation(activation=Activation.RESID_MID | Activation.PATTERN):
                 # Put in through another activation, for which the base world is read, too.
                 return 3

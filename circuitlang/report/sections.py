@@ -46,6 +46,8 @@ def _header(report: Report, page: Page) -> None:
     heads = f"{facts.layers} layers x {facts.heads} heads"
     if facts.kv_heads != facts.heads:
         heads += f" ({facts.kv_heads} key/value heads)"
+    if facts.key_values != "shared":
+        heads += f", keys and values {facts.key_values}"
     sources = [f"revision {facts.revision[:_SHORT]}"] if facts.revision else ["no revision"]
     if facts.weights_sha256:
         sources.append(f"weights sha256 {facts.weights_sha256[:_SHORT]}")

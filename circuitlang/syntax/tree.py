@@ -271,6 +271,11 @@ class EdgeLine:
         """The receiver of every hop."""
         return (self.receiver, *(hop.receiver for hop in self.onward))
 
+    @property
+    def arrows(self) -> tuple[str, ...]:
+        """The arrow of every hop."""
+        return (self.arrow, *(hop.arrow for hop in self.onward))
+
 
 @dataclass(frozen=True, slots=True)
 class EdgesSection:

@@ -220,7 +220,10 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
         return f"{what} {others} added to {parts} at {show_positions(claim.positions)}"
     if isinstance(claim, PathClaim):
         places = ", then ".join(show_positions(hop.positions) for hop in claim.hops)
-        return f"{claim.direction}, hop by hop at {places}; all but the path frozen up to its end"
+        frozen = "all but the path frozen up to its end"
+        if any(hop.through_mlps for hop in claim.hops):
+            frozen = "heads off the path frozen up to its end, MLPs too but on hops by `~>`"
+        return f"{claim.direction}, hop by hop at {places}; {frozen}"
     if isinstance(claim, ReadingClaim):
         return reading_in_words(claim)
     how = str(claim.reference)

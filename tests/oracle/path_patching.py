@@ -70,10 +70,11 @@ class Net:
     n_heads: int
     n_groups: int
     apart: tuple[Node, ...] = ()  # neurons that read and write by themselves
+    alone: bool = False  # every query head reads its group's key and value by an input of its own
 
     def reader(self, node: Node) -> Node:
         """The reader proper: a key/value slot of a query head becomes that of its group."""
-        if node.kind in ("k", "v"):
+        if node.kind in ("k", "v") and not self.alone:
             return node._replace(head=node.head // (self.n_heads // self.n_groups))
         return node
 
@@ -84,6 +85,11 @@ class Net:
             nodes += [Node("head", i, h) for h in range(self.n_heads)] + [Node("mlp", i)]
             nodes += [node for node in self.apart if node.layer == i]
         return nodes
+
+
+def ungrouped(net: Net) -> Net:
+    """A net in which "k" and "v" readers are those of one query head, whatever its group shares."""
+    return dataclasses.replace(net, alone=True)
 
 
 def taken_apart(net: Net, neurons: Iterable[tuple[int, int]]) -> Net:
@@ -215,8 +221,8 @@ def run(net: Net, tokens: Tensor, on_read: OnRead = _same_input, on_write: OnWri
 
     ``on_read(reader, input, writes so far)`` returns the pre-norm input [P, S, D] the reader gets
     (the same object where nothing changes); ``on_write(writer, output)`` returns what is added to
-    the residual stream. Key/value readers are named by group here. ``ends`` [P]: only the logits
-    at these positions.
+    the residual stream. Key/value readers are named by group here, and by query head in a net
+    that is `ungrouped`. ``ends`` [P]: only the logits at these positions.
     """
     writes = {Node("embed"): on_write(Node("embed"), net.embed(tokens))}
     x = writes[Node("embed")]
@@ -227,12 +233,17 @@ def run(net: Net, tokens: Tensor, on_read: OnRead = _same_input, on_write: OnWri
         for name in "qkv":
             w, b = layer.w[name], layer.b[name]
             out = torch.einsum("psd,hde->pshe", layer.ln1(x), w) + b
-            for h in range(len(w)):
+            shared = 1
+            if net.alone and name != "q":
+                out, shared = out.repeat_interleave(per_group, 2), per_group
+            for h in range(out.shape[2]):
                 own = on_read(Node(name, i, h), x, writes)
                 if own is not x:
-                    out[:, :, h] = layer.ln1(own) @ w[h] + b[h]
+                    out[:, :, h] = layer.ln1(own) @ w[h // shared] + b[h // shared]
             slot[name] = out if name == "v" else net.rotate(out)
-        k, v = (slot[name].repeat_interleave(per_group, 2) for name in "kv")
+        k, v = slot["k"], slot["v"]
+        if not net.alone:
+            k, v = (each.repeat_interleave(per_group, 2) for each in (k, v))
         scores = torch.einsum("pqhe,pkhe->phqk", slot["q"], k) / k.shape[-1] ** 0.5
         pattern = scores.masked_fill(future, -torch.inf).softmax(-1)
         z = torch.einsum("phqk,pkhe->pqhe", pattern, v)
@@ -369,13 +380,17 @@ def nested(net: Net, base: Tensor, source: Tensor, start: Node,
 
 
 def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node],
-                  hops: Sequence[tuple[Sequence[Node], Tensor]]) -> Tensor:
+                  hops: Sequence[tuple[Sequence[Node], Tensor, bool]]) -> Tensor:
     """Logits of ``base`` [P, S, V] with a path of several starts, and several readers a hop.
 
-    ``hops`` are (readers, mask) pairs. In a hop before the last every reader of the model gets the
-    input of the undisturbed run and the hop's own readers the change on top, so that no reader sees
-    another one's change. In the last hop its readers' inputs are put into ``base`` at the mask, and
-    everything else recomputes.
+    ``hops`` are (readers, mask, through MLPs). In a hop before the last every reader of the model
+    gets the input of the undisturbed run and the hop's own readers the change on top, so that no
+    reader sees another one's change. In the last hop its readers' inputs are put into ``base`` at
+    the mask, and everything else recomputes.
+
+    On a direct hop the change is that of the senders' outputs. Through MLPs a pass of its own says
+    what the hop's readers read: the base with the senders' changed outputs at the mask, every other
+    head frozen, MLPs recomputed.
     """
     inputs: dict[Node, Tensor] = {}
 
@@ -385,17 +400,21 @@ def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node]
 
     clean, new = run(net, base, keep).writes, run(net, source).writes
     changes = {start: new[start] - clean[start] for start in starts}
-    for number, (readers, mask) in enumerate(hops, 1):
+    for number, (readers, mask, through) in enumerate(hops, 1):
         targets, last = {net.reader(reader): reader for reader in readers}, number == len(hops)
+        seen: dict[Node, Tensor] = {}
+        if through:
+            seen = _seen_through_mlps(net, base, clean, changes, mask)
 
         def on_read(node: Node, x: Tensor, _writes: Mapping[Node, Tensor],
                     targets: Mapping[Node, Node] = targets, mask: Tensor = mask,
-                    changes: Mapping[Node, Tensor] = changes, last: bool = last) -> Tensor:
+                    changes: Mapping[Node, Tensor] = changes, last: bool = last,
+                    seen: Mapping[Node, Tensor] = seen) -> Tensor:
             if node not in targets:
                 return x if last else inputs[node]
-            new = inputs[node]
+            new = seen.get(node, inputs[node])
             for sender, change in changes.items():
-                if _precedes(sender, node):
+                if not seen and _precedes(sender, node):
                     new = new + change
             return _put(mask, new, x if last else inputs[node])
 
@@ -404,6 +423,23 @@ def nested_groups(net: Net, base: Tensor, source: Tensor, starts: Sequence[Node]
         if not last:
             changes = {node: after.writes[node] - clean[node] for node in carriers}
     return after.logits
+
+
+def _seen_through_mlps(net: Net, base: Tensor, clean: Mapping[Node, Tensor],
+                       changes: Mapping[Node, Tensor], mask: Tensor) -> dict[Node, Tensor]:
+    """Every reader's input where some writers write more, other heads are frozen, MLPs are not."""
+    seen: dict[Node, Tensor] = {}
+
+    def keep(node: Node, x: Tensor, _writes: Mapping[Node, Tensor]) -> Tensor:
+        seen[node] = x
+        return x
+
+    def on_write(node: Node, out: Tensor) -> Tensor:
+        out = clean[node] if node.kind == "head" else out
+        return _put(mask, clean[node] + changes[node], out) if node in changes else out
+
+    run(net, base, keep, on_write)
+    return seen
 
 
 # ---------------------------------------------------------------- ablation

@@ -17,8 +17,9 @@ from circuitlang.syntax import tree as syntax
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 WEIGHTS = ("plain", "folded")
+KEY_VALUES = ("shared", "ungrouped")
 _LONGEST_NAME = 1_000
-_OPTIONS = ("revision", "dtype", "weights")
+_OPTIONS = ("revision", "dtype", "weights", "key_values")
 
 
 def resolve_header(section: syntax.Section | None, scope: Scope) -> tuple[str, str]:
@@ -32,6 +33,16 @@ def resolve_model(
     section: syntax.Section | None, scope: Scope
 ) -> tuple[ModelReference | None, ModelShape | None]:
     """The model reference, and its shape when that is known without weights."""
+    reference, shape = _found(section, scope)
+    if reference and shape and reference.key_values == "ungrouped":
+        shape = shape.ungrouped()
+    return reference, shape
+
+
+def _found(
+    section: syntax.Section | None, scope: Scope
+) -> tuple[ModelReference | None, ModelShape | None]:
+    """The model reference, and the shape that the model has as published."""
     if not isinstance(section, syntax.ModelSection):
         return None, None
     options = _options(section, scope)
@@ -80,7 +91,7 @@ def _builtin(
 
 def _options(section: syntax.ModelSection, scope: Scope) -> dict[str, str]:
     options: dict[str, str] = {}
-    known = {"dtype": DTYPES, "weights": WEIGHTS}
+    known = {"dtype": DTYPES, "weights": WEIGHTS, "key_values": KEY_VALUES}
     for name, value in section.options:
         if name.text not in _OPTIONS:
             hint = scope.suggest(name.text, _OPTIONS)

@@ -1,10 +1,12 @@
-"""Whole paths of the `edges` block: `A -> B.V -> C.Q -> logits`, every hop checked as an edge is.
+"""Whole paths of the `edges` block: `A -> B.V ~> C.Q -> logits`, every hop checked as an edge is.
 
 Between hops a head moves what it carries: what enters its Q leaves at the same position, what
-enters its K or V at the head's own positions. An MLP moves nothing.
+enters its K or V at the head's own positions. An MLP moves nothing, whether it is named or a hop
+goes through it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise, product
 from math import prod
 
@@ -33,15 +35,15 @@ from circuitlang.syntax import tree as syntax
 
 def resolve_path(line: syntax.EdgeLine, scope: Scope) -> tuple[PathClaim, ...]:
     """The path of a line, or under `each` one for every way through its components."""
-    ok = _direct(line, scope)
     sender = resolve_sender(line.sender, scope)
     entered = [_receivers(line, number, scope) for number in range(len(line.receivers))]
     sender, entered[-1] = placed(line, sender, entered[-1], scope)
     bound = resolve_bound(line.clauses, line.span, line.negated, scope)
     by = resolve_by(line.clauses, [*Direction], scope)
     hops = [hop for hop in entered if hop is not None]
-    ok = ok and not misses_by(line.clauses, by)
-    if not ok or sender is None or bound is None or len(hops) < len(entered):
+    if sender is None or bound is None or len(hops) < len(entered):
+        return ()
+    if misses_by(line.clauses, by):
         return ()
     if not _order(line, sender, hops, scope):
         return ()
@@ -52,7 +54,7 @@ def resolve_path(line: syntax.EdgeLine, scope: Scope) -> tuple[PathClaim, ...]:
     direction = Direction(by) if by else scope.settings.direction
 
     def claim(start: End, hops: Sequence[Step]) -> PathClaim:
-        names = " -> ".join((start.name, *(hop.receiver_name for hop in hops)))
+        names = " ".join((start.name, *(f"{_arrow(hop)} {hop.receiver_name}" for hop in hops)))
         return PathClaim(
             senders=start.components,
             hops=tuple(hops),
@@ -70,7 +72,7 @@ def resolve_path(line: syntax.EdgeLine, scope: Scope) -> tuple[PathClaim, ...]:
         claim(
             End(str(first), (first,), ()),
             [
-                Step((receiver,), step.positions, str(receiver))
+                replace(step, receivers=(receiver,), receiver_name=str(receiver))
                 for receiver, step in zip(way, steps, strict=True)
             ],
         )
@@ -79,14 +81,8 @@ def resolve_path(line: syntax.EdgeLine, scope: Scope) -> tuple[PathClaim, ...]:
     )
 
 
-def _direct(line: syntax.EdgeLine, scope: Scope) -> bool:
-    """Nested edges carry one change each; what MLPs between make of it has no published form."""
-    if line.arrow == "->" and all(hop.arrow == "->" for hop in line.onward):
-        return True
-    message = "a path of several hops is made of direct edges"
-    hint = "write `->` everywhere, naming an MLP that it runs through: `A -> L0.MLP -> B.Q`"
-    scope.error("CL226", line.span, message, hint)
-    return False
+def _arrow(hop: Step) -> str:
+    return "~>" if hop.through_mlps else "->"
 
 
 def _receivers(line: syntax.EdgeLine, number: int, scope: Scope) -> Entered | None:
@@ -133,11 +129,11 @@ def _steps(
     """Every hop at its position; None, with a diagnostic, where two hops do not join."""
     found: list[Step] = []
     at = sender
-    for hop in hops:
+    for hop, arrow in zip(hops, line.arrows, strict=True):
         positions = join(line.span, at, hop, scope)
         if positions is None:
             return None
-        found.append(Step(hop.inputs, positions, hop.name))
+        found.append(Step(hop.inputs, positions, hop.name, through_mlps=arrow == "~>"))
         # Attention carries what entered a key or a value to the positions of the head itself.
         moves = hop.inputs[0].slot in (Slot.K, Slot.V)
         leaves = hop.end.positions if moves else positions

@@ -1,9 +1,11 @@
-"""Whole paths as jobs: nested direct edges, plain arithmetic up to the last receivers."""
+"""Whole paths as jobs: nested edges, plain arithmetic up to the last receivers."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from circuitlang.circuit import MLP, Component, Head, Logits, Neuron, Receiver, Slot
+from circuitlang.circuit import MLP, Component, Embed, Head, Logits, Neuron, Receiver, Slot
 from circuitlang.engine.fast.attention import attend
 from circuitlang.engine.fast.changes import at_end
 from circuitlang.engine.fast.edges import receive
@@ -20,11 +22,10 @@ def path_job(setting: Setting, index: int, path: PatchPath) -> Job:
     changes = {s: setting.worlds.change(s, (), path.direction) for s in path.senders}
     for hop in path.hops:
         columns = setting.worlds.columns(hop.positions)
-        values = {
-            receiver: _enter(setting, base, receiver, columns, changes)
-            for receiver in hop.receivers
-            if any(setting.feeds(sender, receiver) for sender in changes)
-        }
+        reached = [r for r in hop.receivers if any(setting.feeds(s, r) for s in changes)]
+        through = _through_mlps if hop.through_mlps else _directly
+        arriving = through(setting, base, reached, columns, changes)
+        values = {r: _enter(setting, base, r, columns, arriving[r]) for r in reached}
         if not values:
             return job
         if hop is path.hops[-1]:
@@ -34,17 +35,88 @@ def path_job(setting: Setting, index: int, path: PatchPath) -> Job:
     raise ValueError("a path has at least one hop")
 
 
-def _enter(
+def _directly(
     setting: Setting,
     base: FastWorld,
-    receiver: Receiver,
+    receivers: Sequence[Receiver],
     columns: Tensor,
     changes: dict[Component, Tensor],
-) -> Tensor:
-    """A receiver's value (as in `changes.Received`) when its input changes by some writes."""
+) -> dict[Receiver, Tensor]:
+    """How much receivers' inputs change by some writes alone, ``[prompt, position, d_model]``."""
     zero = torch.zeros_like(at(base.final, columns))
-    feeding = [at(c, columns) for s, c in changes.items() if setting.feeds(s, receiver)]
-    change = sum(feeding, zero)
+    found = {}
+    for receiver in receivers:
+        feeding = [at(c, columns) for s, c in changes.items() if setting.feeds(s, receiver)]
+        found[receiver] = sum(feeding, zero)
+    return found
+
+
+def _through_mlps(
+    setting: Setting,
+    base: FastWorld,
+    receivers: Sequence[Receiver],
+    columns: Tensor,
+    changes: dict[Component, Tensor],
+) -> dict[Receiver, Tensor]:
+    """As `_directly`, with every MLP on the way recomputed and all other heads frozen.
+
+    A sending MLP, or neuron, writes its own change and not what it would recompute.
+    """
+    change = torch.zeros_like(at(base.final, columns))
+    found: dict[Receiver, Tensor] = {}
+    layers = [setting.layer_of(receiver) for receiver in receivers]
+
+    def arrive(layer: int, *kinds: type[object]) -> None:
+        for receiver, own in zip(receivers, layers, strict=True):
+            if own == layer and isinstance(receiver.component, kinds):
+                found[receiver] = change.clone()
+
+    def send(layer: int, kind: type[Component]) -> None:
+        for sender, write in changes.items():
+            if sender.layer == layer and isinstance(sender, kind):
+                change.add_(at(write, columns))
+
+    send(-1, Embed)
+    first = max(0, min(sender.layer for sender in changes))
+    for layer in range(first, max(layers, default=-1) + 1):
+        arrive(layer, Head, Logits)
+        if not setting.anatomy.parallel:
+            send(layer, Head)
+        arrive(layer, MLP, Neuron)
+        if layer < max(layers):
+            change += _recomputed(setting, base, layer, columns, changes, change)
+        if setting.anatomy.parallel:
+            send(layer, Head)
+        send(layer, MLP)
+        send(layer, Neuron)
+    return found
+
+
+def _recomputed(
+    setting: Setting,
+    base: FastWorld,
+    layer: int,
+    columns: Tensor,
+    changes: dict[Component, Tensor],
+    change: Tensor,
+) -> Tensor:
+    """How much an MLP's write moves when its input does, but for the parts of it that send."""
+    block = setting.anatomy.blocks[layer]
+    if block.mlp is None or MLP(layer) in changes:
+        return torch.zeros_like(change)
+    normed = block.mlp_norm(at(base.mid(layer), columns) + change)
+    moved = block.mlp(normed) - at(base.mlp_out(layer), columns)
+    for sender in changes:
+        if isinstance(sender, Neuron) and sender.layer == layer:
+            now = block.mlp.neuron(sender.index, normed) - base.neuron(sender, columns)
+            moved = moved - block.mlp.neuron_write(sender.index, now)
+    return moved
+
+
+def _enter(
+    setting: Setting, base: FastWorld, receiver: Receiver, columns: Tensor, change: Tensor
+) -> Tensor:
+    """A receiver's value (as in `changes.Received`) when its input changes so much."""
     component = receiver.component
     if isinstance(component, Logits):
         return at_end(change, columns, setting.length - 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from circuitlang.circuit import MLP, Component, Embed, Head, Neuron, Receiver, can_feed
+from circuitlang.circuit import MLP, Component, Embed, Head, Logits, Neuron, Receiver, can_feed
 from circuitlang.engine.fast.anatomy import Anatomy
 from circuitlang.engine.fast.jobs import Job, Phase
 from circuitlang.engine.fast.worlds import FastWorld, FastWorlds
@@ -34,6 +34,11 @@ class Setting:
     def feeds(self, sender: Component, receiver: Receiver) -> bool:
         """Whether a sender's output is part of a receiver's input."""
         return can_feed(sender, receiver, parallel=self.anatomy.parallel)
+
+    def layer_of(self, receiver: Receiver) -> int:
+        """The layer in which a receiver reads; logits read after the last."""
+        component = receiver.component
+        return self.layers if isinstance(component, Logits) else component.layer
 
     def nothing(self, index: int, base: FastWorld) -> Job:
         """A job that changes nothing so far."""

@@ -9,7 +9,7 @@ from circuitlang.engine.reference import ReferenceEngine, Worlds
 from circuitlang.engine.self_checks.law import Found, Law, gap
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.transformer import Activations
-from circuitlang.engine.world import final_site, output_sites
+from circuitlang.engine.world import final_site, frozen_heads, output_sites
 from circuitlang.evidence import CheckName, SelfCheck
 from circuitlang.plan import PatchEdge
 
@@ -171,7 +171,7 @@ def _frozen_hold(subject: Subject) -> Found:
     """
     engine, worlds = subject.engine, subject.worlds
     sites = tuple(Site(Kind.ATTN_OUT, layer) for layer in range(subject.last_layer + 1))
-    frozen = engine.frozen_heads(worlds.clean)
+    frozen = frozen_heads(engine.model, worlds.clean)
     after = engine.model.run(worlds.corrupt.tokens, sites, frozen)
     value = max(gap(subject.clean[site], after[site]) for site in sites)
     size = max(gap(subject.clean[site], subject.corrupt[site]) for site in sites)

@@ -168,14 +168,15 @@ def reference_work(intervention: Intervention, size: ModelSize, geometry: Geomet
 
 
 def _kinds(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
-    """Experiments by their kind; edges through MLPs and direct ones are two.
+    """Experiments by their kind; edges and paths through MLPs and direct ones are two.
 
     So are those that speak of single neurons, or of the embedding, and those that do not.
     """
     kinds: dict[tuple[type, bool, bool, bool], list[Experiment]] = {}
     for experiment in experiments:
         each = experiment.intervention
-        through = isinstance(each, PatchEdge) and each.through_mlps
+        hops = each.hops if isinstance(each, PatchPath) else (each,)
+        through = any(getattr(hop, "through_mlps", False) for hop in hops)
         parts = components_of(each)
         neurons = any(isinstance(part, Neuron) for part in parts)
         kind = (type(each), through, neurons, Embed() in parts)

@@ -286,6 +286,8 @@ class _Assembly:
                 extra += own * self.geometry.count(hop.positions)
             if not reached:
                 break
+            if hop.through_mlps:
+                extra += self._on_the_way(senders, reached) * self.geometry.count(hop.positions)
             if hop is path.hops[-1]:
                 enter, attended = self._receive(reached)
                 passes = enter != self.nothing
@@ -299,6 +301,16 @@ class _Assembly:
             extra += carried * size.neuron * self.geometry.count(hop.positions)
             extra += one * sum(isinstance(sender, Head) for sender in senders)
         return Resumption(denoising, length - 1, self.nothing, extra=extra)
+
+    def _on_the_way(self, senders: Sequence[Component], receivers: Sequence[Receiver]) -> int:
+        """A token's operations of MLPs that recompute between a hop's senders and receivers."""
+        parts = (r.component for r in receivers)
+        stop = max(self.layers if isinstance(c, Logits) else c.layer for c in parts)
+        layers = range(max(0, min(sender.layer for sender in senders)), stop)
+        moving = {layer for layer in layers if MLP(layer) not in senders}
+        # What a sending neuron itself makes of earlier senders' changes is taken out.
+        inside = sum(isinstance(s, Neuron) and s.layer in moving for s in senders)
+        return len(moving) * self.size.mlp + 2 * inside * self.size.neuron
 
     def _activation(self, patch: PatchActivation) -> Resumption:
         size, layer, length = self.size, patch.layer, self.geometry.length
