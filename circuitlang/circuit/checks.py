@@ -9,7 +9,7 @@ from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.settings import Ablation, Direction
 from circuitlang.source import Diagnostic, Span
 
-_OUTPUTS = (Activation.Z, Activation.MLP_OUT)
+_OUTPUTS = (Activation.Z, Activation.MLP_OUT, Activation.POST, Activation.RESID_PRE)
 
 Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
 

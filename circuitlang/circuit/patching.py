@@ -27,7 +27,7 @@ class PatchClaim:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Heads and MLPs that are patched by name."""
+        """Heads, MLPs, neurons and the embedding that are patched by name."""
         return _named(self.sites)
 
 
@@ -50,7 +50,7 @@ class SteerClaim:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Heads and MLPs that are steered by name."""
+        """Heads, MLPs, neurons and the embedding that are steered by name."""
         return _named(self.sites)
 
 

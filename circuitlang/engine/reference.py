@@ -143,8 +143,8 @@ class ReferenceEngine:
         """
         base, source = _base_and_source(patch.direction, worlds)
         site, head = Site(_KIND_OF_ACTIVATION[patch.activation], patch.layer), patch.head
-        if head is not None and not patch.activation.of_heads:
-            raise ValueError(f"{patch.activation} belongs to no single head")
+        if head is not None and not patch.activation.divides:
+            raise ValueError(f"{patch.activation} belongs to no single head or neuron")
         value = self.model.run(source.tokens, (site,))[site]
         match site.kind:
             case Kind.RESID_MID:

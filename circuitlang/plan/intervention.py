@@ -87,8 +87,9 @@ def _stand_once(senders: tuple[Component, ...]) -> None:
 class PatchActivation:
     """Activation patching: one activation of the base world is replaced by the other world's.
 
-    ``head`` is None for every head of the layer. Under grouped-query attention K and V belong to
-    the group of the query head ``head``. ``positions`` of a pattern are those of its queries.
+    ``head`` is None for every head of the layer; of `POST` it is a neuron. Under grouped-query
+    attention K and V belong to the group of the query head ``head``. ``positions`` of a pattern are
+    those of its queries.
     """
 
     activation: Activation
@@ -103,7 +104,8 @@ class PatchTogether:
     """Activation patching of several activations at once, at the same positions.
 
     Each takes the other world's value, whatever those before it have changed. ``sites`` are heads'
-    activations and MLPs' outputs: a whole stream would undo what was patched below it.
+    and neurons' activations and the outputs of MLPs and of the embedding: any other stream would
+    undo what was patched below it.
     """
 
     sites: tuple[ActivationSite, ...]
@@ -204,18 +206,30 @@ Intervention = (
 
 
 def components_of(intervention: Intervention) -> tuple[Component, ...]:
-    """Every component that an intervention changes or keeps; of activation patching, none."""
+    """Every component that an intervention changes or keeps.
+
+    Of activation patching and steering only single neurons, which no world keeps.
+    """
     match intervention:
         case PatchEdge(senders=senders, receivers=receivers):
             return (*senders, *_entered(receivers))
         case PatchPath(senders=senders, hops=hops):
             return (*senders, *(part for hop in hops for part in _entered(hop.receivers)))
-        case PatchActivation() | PatchTogether() | Steer() | ReadStream():
+        case PatchActivation(activation=activation, layer=layer, head=head):
+            return _neurons((ActivationSite(activation, layer, head),))
+        case PatchTogether(sites=sites) | Steer(sites=sites):
+            return _neurons(sites)
+        case ReadStream():
             return ()
         case AblateNodes(components=components):
             return components
         case RunCircuitAlone(kept=listed) | RunWithout(removed=listed):
             return tuple(each.component for each in listed)
+
+
+def _neurons(sites: tuple[ActivationSite, ...]) -> tuple[Component, ...]:
+    parts = (site.component for site in sites)
+    return tuple(part for part in parts if isinstance(part, Neuron))
 
 
 def _entered(receivers: tuple[Receiver, ...]) -> tuple[Component, ...]:

@@ -3,7 +3,7 @@
 import re
 
 from circuitlang.circuit.activation import STREAMS, Activation, ActivationSite
-from circuitlang.circuit.component import MLP, Component, Head, problem_with
+from circuitlang.circuit.component import MLP, Component, Embed, Head, Neuron, problem_with
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import Position
 from circuitlang.circuit.resolve.ends import resolve_end
@@ -144,13 +144,16 @@ def _sites(
                 found.append(ActivationSite(activation, layer, head))
             case MLP(layer) if slot is None:
                 found.append(ActivationSite(Activation.MLP_OUT, layer))
-            case MLP() if slot is not None:
+            case Neuron(layer, index) if slot is None:
+                found.append(ActivationSite(Activation.POST, layer, index))
+            case Embed() if slot is None:
+                found.append(ActivationSite(Activation.RESID_PRE, 0))
+            case _ if slot is not None:
                 message = f"{component} has an output and no `{slot.text}`"
-                hint = "put heads and MLPs into nodes of their own"
+                hint = f"write `{kind} {component}`"
+                if len(components) > 1:
+                    hint = "put heads and other parts into nodes of their own"
                 scope.error("CL211", slot.span, message, hint)
-                return ()
-            case _:
-                scope.missing(subject.span, f"`{kind}` of {component} is")
                 return ()
     return tuple(found)
 

@@ -35,6 +35,7 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    neuron_layers,
 )
 from circuitlang.plan.plan import Experiment, Plan
 
@@ -177,13 +178,16 @@ def _worlds(
 ) -> Work:
     """Clean and corrupt runs, and means.
 
-    Means come from the corrupt runs when those of all batches are held at once, else from a pass
-    of their own; directions to steer by always take a pass over either prompts.
+    Means come from the corrupt runs when those of all batches are held at once and no neuron is
+    named, else from a pass of their own; directions to steer by always take a pass over either
+    prompts.
     """
     fast = engine is EngineCost.FAST
     held = world_bytes(size, plan.circuit.model.dtype, fast=fast)
     means = any(map(_uses_means, plan.experiments))
-    means = means and held * sum(g.tokens for g in batches) > memory
+    # Worlds do not keep what single neurons do.
+    apart = bool(neuron_layers(e.intervention for e in plan.experiments))
+    means = means and (apart or held * sum(g.tokens for g in batches) > memory)
     steers = any(isinstance(e.intervention, Steer) for e in plan.experiments)
     total = Work()
     for geometry, times in Counter(batches).items():
