@@ -60,6 +60,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
     compile_plan,
     experiment_id,
 )
@@ -78,6 +79,7 @@ from tests.checked_run import CheckedRun
 from tests.commands import circuitlang
 from tests.engine_models import LENGTH, P0, P1, P2, bridged, random_batch
 from tests.front_end import circuit_of
+from tests.test_text_steering import Letters
 from tests.tiny_models import circuit_text, tiny_gpt2
 
 D, HEADS, VOCABULARY = 96, 6, 50
@@ -239,6 +241,7 @@ def cells(*places):
 
 
 EMBEDDING = ActivationSite(Activation.RESID_PRE, 0)
+TEXTS = ("ABC", "DE")
 PUT = {
     "outputs together": PatchTogether(sites(Activation.Z, "1.2", "2.0", "2"), (P1,), NOISING),
     "an MLP and a head": PatchTogether(sites(Activation.Z, "1", "2.0"), (P1,), DENOISING),
@@ -253,6 +256,12 @@ PUT = {
     "a neuron": PatchActivation(Activation.POST, 1, 3, (P1, P2), DENOISING),
     "neurons steered": Steer(cells("1.3", "2.4"), (P1,), 2.0, True),
     "the embedding steered": Steer((EMBEDDING, *sites(Activation.Z, "1.2")), (P1,), 2.0, True),
+    "parts steered by texts": SteerByTexts(
+        (*sites(Activation.Z, "1.2", "2"), *cells("1.3")), (P1,), 2.0, TEXTS
+    ),
+    "attention steered by texts": SteerByTexts(
+        (ActivationSite(Activation.ATTN_OUT, 2),), (), 2.0, TEXTS
+    ),
     "a head steered": Steer(sites(Activation.Z, "1.2", "2.3"), (P1,), 2.0, True),
     "an MLP steered": Steer(sites(Activation.Z, "1", "2.3"), (P1,), 2.0, True),
     "a stream steered": Steer((ActivationSite(Activation.RESID_PRE, 2),), (), -1.0, True),
@@ -266,6 +275,7 @@ def test_what_is_put_in(bench, name):
     intervention = PUT[name]
     means = MeanOutputs.of(bench.model, [bench.batch], per_template=True)
     means.add_contrast(bench.model, [bench.batch], [intervention])
+    means.add_texts(bench.model, Letters(), [intervention])
     fast, reference = (e(bench.model, means) for e in (FastEngine, ReferenceEngine))
     worlds = fast.worlds(bench.batch)
     _ = worlds.corrupt._all  # a second pass of the corrupt run belongs to the worlds
@@ -548,6 +558,9 @@ CLAIMS = {
   patch embed at S1 >= -900% by denoising
   steer L2.MLP[5] by 2 * (clean - corrupt) >= -900%
   steer embed at S1 by 2 * (clean - corrupt) >= -900%""",
+    "texts": """steer L1.resid_pre by 2 * ("store park" - "office the") >= -900%
+  steer B by 2 * ("office the" - "store park") >= -900%
+  steer L2.MLP[5] at S1 by 2 * ("book" - "ring") >= -900%""",
 }
 
 
@@ -570,7 +583,8 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost, claims: str):
     geometries = [batch.geometry for batch in shares]
     size = size_of_folder(tmp_path / "model")
     assert size is not None
-    cost = run_cost(plan, size, geometries, engine)
+    texts = [Geometry(2, length) for length in ((2, 1) if claims == "texts" else ())]
+    cost = run_cost(plan, size, geometries, engine, texts=texts)
     found = counted(
         lambda: measure(plan, model, pairs, tokens, engine=EngineName(engine), batch_size=10)
     )

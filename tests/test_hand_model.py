@@ -52,6 +52,7 @@ from circuitlang.plan import (
     ReadStream,
     RunCircuitAlone,
     Steer,
+    SteerByTexts,
 )
 from tests.engine_models import bridged
 
@@ -194,6 +195,33 @@ def test_steering_by_hand(engine, factor):
     moved = factor * (1 + R5)
     one = metric(2 + R5 - moved, 2 + 2 * R5, moved)
     assert found == pytest.approx([one, -one], abs=1e-12)
+
+
+class Words:
+    """The three words as letters, of which none is a space."""
+
+    unknown_id = None
+
+    def encode(self, text):
+        ids = ["abc".index(letter) for letter in text.strip()]
+        return ids, [(i, i + 1) for i in range(len(ids))]
+
+
+@pytest.mark.parametrize("make", [ReferenceEngine, FastEngine])
+@pytest.mark.parametrize("places", [(), (AT_END,)])
+@pytest.mark.parametrize("factor", [-1.0, 0.5])
+def test_steering_by_texts_by_hand(engine, make, places, factor):
+    """The second head writes (1 + r5, 2 r5, 0) at the end of `ab` and (0, 2 r5, 1 + r5) of `cb`.
+
+    At the first token, where nothing reads it, it writes something else.
+    """
+    run = SteerByTexts((OUT_SECOND,), places, factor, ("ab", "cb"))
+    means = MeanOutputs((), per_template=True)
+    means.add_texts(engine.model, Words(), [run])
+    own = make(engine.model, means)
+    moved = factor * (1 + R5)
+    expected = metric(2 + R5 + moved, 2 + 2 * R5, -moved)
+    assert measured(own, worlds_of(own), run) == pytest.approx(expected, abs=1e-12)
 
 
 # One layer whose MLP has two neurons. The head as above; then, before the MLP, (1,2,0) at position

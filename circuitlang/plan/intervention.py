@@ -133,6 +133,39 @@ class Steer:
 
 
 @dataclass(frozen=True, slots=True)
+class SteerByTexts:
+    """Activation addition with two texts in the clean world (Turner et al. 2023, section 3).
+
+    ``factor`` times what a site has on the first text minus what it has on the second is added to
+    what it has in the current run: at ``positions`` the difference at the texts' last tokens, and
+    without any the difference token by token, from the prompt's first token on, the shorter text
+    filled up with spaces. The texts stand in order, so that equal experiments have equal ids.
+    """
+
+    sites: tuple[ActivationSite, ...]
+    positions: tuple[Position, ...]
+    factor: float
+    texts: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        if self.texts[0] >= self.texts[1]:
+            raise ValueError("two texts that differ stand in order")
+
+    @classmethod
+    def ordered(
+        cls,
+        sites: tuple[ActivationSite, ...],
+        positions: tuple[Position, ...],
+        factor: float,
+        texts: tuple[str, str],
+    ) -> "SteerByTexts":
+        """With the texts in either order: their difference turned round is its opposite."""
+        if texts[0] > texts[1]:
+            return cls(sites, positions, -factor, (texts[1], texts[0]))
+        return cls(sites, positions, factor, texts)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadStream:
     """Logit lens (nostalgebraist 2020): an early look at the clean world; nothing is changed.
 
@@ -201,7 +234,14 @@ Ablating = AblateNodes | RunCircuitAlone | RunWithout
 """What replaces outputs by an ablation."""
 
 Intervention = (
-    PatchEdge | PatchPath | PatchActivation | PatchTogether | Steer | ReadStream | Ablating
+    PatchEdge
+    | PatchPath
+    | PatchActivation
+    | PatchTogether
+    | Steer
+    | SteerByTexts
+    | ReadStream
+    | Ablating
 )
 
 
@@ -217,7 +257,7 @@ def components_of(intervention: Intervention) -> tuple[Component, ...]:
             return (*senders, *(part for hop in hops for part in _entered(hop.receivers)))
         case PatchActivation(activation=activation, layer=layer, head=head):
             return _neurons((ActivationSite(activation, layer, head),))
-        case PatchTogether(sites=sites) | Steer(sites=sites):
+        case PatchTogether(sites=sites) | Steer(sites=sites) | SteerByTexts(sites=sites):
             return _neurons(sites)
         case ReadStream():
             return ()
@@ -241,6 +281,12 @@ def neuron_layers(interventions: Iterable[Intervention]) -> tuple[int, ...]:
     """Layers of which single neurons are spoken of, in order."""
     parts = (part for each in interventions for part in components_of(each))
     return tuple(sorted({part.layer for part in parts if isinstance(part, Neuron)}))
+
+
+def texts_of(interventions: Iterable[Intervention]) -> tuple[tuple[str, str], ...]:
+    """Pairs of texts that are steered by, each once."""
+    steers = (each for each in interventions if isinstance(each, SteerByTexts))
+    return tuple(dict.fromkeys(each.texts for each in steers))
 
 
 def experiment_id(intervention: Intervention) -> str:

@@ -8,7 +8,7 @@ from circuitlang.engine.fast.jobs import Job, Phase, Rewrite, SlotEdit
 from circuitlang.engine.fast.neurons import How, NeuronEdit
 from circuitlang.engine.fast.setting import Setting
 from circuitlang.engine.fast.worlds import FastWorld, at
-from circuitlang.plan import PatchTogether, ReadStream, Steer
+from circuitlang.plan import PatchTogether, ReadStream, Steer, SteerByTexts
 
 
 def together_job(setting: Setting, index: int, patch: PatchTogether) -> Job:
@@ -66,14 +66,14 @@ def _placed(setting: Setting, job: Job) -> Job:
     return job
 
 
-def steer_job(setting: Setting, index: int, steer: Steer) -> Job:
+def steer_job(setting: Setting, index: int, steer: Steer | SteerByTexts) -> Job:
     """Directions are added to the clean run's stream where the steered parts write."""
     job = setting.nothing(index, setting.worlds.clean)
     columns = setting.worlds.columns(steer.positions)
     job.start = int(columns.min())
     for site in steer.sites:
         place = _behind(setting, site)
-        value = at(steer.factor * _direction(setting, site), columns)
+        value = at(steer.factor * _direction(setting, steer, site), columns)
         if place in job.pushes:
             value = value + job.pushes[place][1]
         job.pushes[place] = (columns, value)
@@ -105,24 +105,42 @@ def _behind(setting: Setting, site: ActivationSite) -> tuple[int, Phase]:
             return (layer, Phase.MIDDLE) if serial else (layer + 1, Phase.BEFORE)
 
 
-def _direction(setting: Setting, site: ActivationSite) -> Tensor:
+def _direction(setting: Setting, steer: Steer | SteerByTexts, site: ActivationSite) -> Tensor:
     """What is added to the stream for a factor of 1, ``[prompt, pos, d_model]``.
 
     Raises:
-        ValueError: no directions were measured.
+        ValueError: no directions were measured, or texts do not differ.
     """
+    if isinstance(steer, SteerByTexts):
+        change = _of_texts(setting, steer, site)
+    else:
+        change = _mean(setting, site)
+    block = setting.anatomy.blocks[site.layer]
+    if site.head is None:
+        return change
+    if site.activation is Activation.POST:
+        return block.neurons.neuron_write(site.head, change)
+    return block.head_write(site.head, change)
+
+
+def _of_texts(setting: Setting, steer: SteerByTexts, site: ActivationSite) -> Tensor:
+    """The difference between two texts, the same for each prompt."""
+    texts = None if setting.means is None else setting.means.texts
+    if texts is None:
+        raise ValueError("the texts to steer by were not run")
+    change = texts.rows(steer, site, setting.length)
+    return change.expand(len(setting.worlds.clean.tokens), *change.shape)
+
+
+def _mean(setting: Setting, site: ActivationSite) -> Tensor:
+    """The mean difference of the other prompts, of a head or neuron its own."""
     contrast = None if setting.means is None else setting.means.contrast
     if contrast is None:
         raise ValueError("steering needs the mean differences between clean and corrupt prompts")
-    worlds, block = setting.worlds, setting.anatomy.blocks[site.layer]
+    worlds = setting.worlds
     clean, corrupt = (_value(setting, world, site) for world in (worlds.clean, worlds.corrupt))
     own = clean - corrupt
-    mean = contrast.rows(site_of(site), own, worlds.batch, site.head).to(own.dtype)
-    if site.head is None:
-        return mean
-    if site.activation is Activation.POST:
-        return block.neurons.neuron_write(site.head, mean)
-    return block.head_write(site.head, mean)
+    return contrast.rows(site_of(site), own, worlds.batch, site.head).to(own.dtype)
 
 
 def _value(setting: Setting, world: FastWorld, site: ActivationSite) -> Tensor:

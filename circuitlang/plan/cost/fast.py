@@ -38,6 +38,7 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
 )
 
 
@@ -142,7 +143,7 @@ class _Assembly:
                 return self._activation(intervention)
             case PatchTogether():
                 return self._together(intervention)
-            case Steer():
+            case Steer() | SteerByTexts():
                 return self._steered(intervention)
             case ReadStream():
                 return Resumption(False, self.geometry.length - 1, self.nothing)
@@ -369,8 +370,12 @@ class _Assembly:
             return () if site.head is None else (site.head,)
         return self.size.shape.group_of(site.head)
 
-    def _steered(self, steer: Steer) -> Resumption:
-        """Mirrors `put`: where the first direction is added to the stream."""
+    def _steered(self, steer: Steer | SteerByTexts) -> Resumption:
+        """Mirrors `put`: where the first direction is added to the stream.
+
+        A mean takes the prompts' own differences, those of texts are at hand.
+        """
+        own = 2 * isinstance(steer, Steer)
         size, length = self.size, self.geometry.length
         split = size.shape.parallel or not size.shape.mlps
         enter, extra = self.nothing, 0
@@ -382,9 +387,9 @@ class _Assembly:
                 case Activation.Z | Activation.ATTN_OUT | Activation.RESID_MID if not split:
                     behind = (site.layer, Phase.MIDDLE)
             if site.activation is Activation.ATTN_OUT:
-                extra += 2 * size.output * length
+                extra += own * size.output * length
             elif site.activation is Activation.POST:
-                extra += 2 * size.neuron * length
+                extra += own * size.neuron * length
             elif site.head is not None:
                 extra += size.slot * length
             enter = min(enter, behind)

@@ -35,6 +35,7 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
     neuron_layers,
 )
 from circuitlang.plan.plan import Experiment, Plan
@@ -113,9 +114,15 @@ def run_cost(
     batches: Sequence[Geometry],
     engine: EngineCost,
     memory: int = WORLDS_MEMORY,
+    texts: Sequence[Geometry] = (),
 ) -> RunCost:
-    """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes."""
+    """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes.
+
+    ``texts`` are the pairs of texts that are steered by, a pass each.
+    """
     worlds = _worlds(plan, size, batches, engine, memory)
+    for pair in texts:
+        worlds += passes(size, pair, 1)
     whole_vocabulary = plan.circuit.metric.reads_whole_vocabulary
     kinds = Counter(kind_of(experiment.intervention) for experiment in plan.experiments)
     stacked, whole = Work(), worlds
@@ -163,7 +170,7 @@ def kind_of(intervention: Intervention) -> str:
             return "paths"
         case PatchActivation() | PatchTogether():
             return "activations"
-        case Steer():
+        case Steer() | SteerByTexts():
             return "steering"
         case ReadStream():
             return "logit lens"
