@@ -60,6 +60,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
     compile_plan,
     experiment_id,
 )
@@ -78,6 +79,7 @@ from tests.checked_run import CheckedRun
 from tests.commands import circuitlang
 from tests.engine_models import LENGTH, P0, P1, P2, bridged, random_batch
 from tests.front_end import circuit_of
+from tests.test_text_steering import Letters
 from tests.tiny_models import circuit_text, tiny_gpt2
 
 D, HEADS, VOCABULARY = 96, 6, 50
@@ -243,6 +245,14 @@ def sites(activation, *places):
     return tuple(found)
 
 
+def cells(*places):
+    """Of `1.3`, a neuron."""
+    found = (map(int, place.split(".")) for place in places)
+    return tuple(ActivationSite(Activation.POST, *each) for each in found)
+
+
+EMBEDDING = ActivationSite(Activation.RESID_PRE, 0)
+TEXTS = ("ABC", "DE")
 PUT = {
     "outputs together": PatchTogether(sites(Activation.Z, "1.2", "2.0", "2"), (P1,), NOISING),
     "an MLP and a head": PatchTogether(sites(Activation.Z, "1", "2.0"), (P1,), DENOISING),
@@ -250,6 +260,19 @@ PUT = {
     "queries together": PatchTogether(sites(Activation.Q, "1.2", "1.3", "3.0"), (), NOISING),
     "patterns together": PatchTogether(sites(Activation.PATTERN, "1.2", "1.3"), (P1,), NOISING),
     "patterns above": PatchTogether(sites(Activation.PATTERN, "1.2", "2.3"), (P1,), NOISING),
+    "neurons together": PatchTogether(
+        (*cells("1.3", "2.4"), *sites(Activation.Z, "2.0")), (P1,), NOISING
+    ),
+    "the embedding and a neuron": PatchTogether((EMBEDDING, *cells("2.3")), (P2,), DENOISING),
+    "a neuron": PatchActivation(Activation.POST, 1, 3, (P1, P2), DENOISING),
+    "neurons steered": Steer(cells("1.3", "2.4"), (P1,), 2.0, True),
+    "the embedding steered": Steer((EMBEDDING, *sites(Activation.Z, "1.2")), (P1,), 2.0, True),
+    "parts steered by texts": SteerByTexts(
+        (*sites(Activation.Z, "1.2", "2"), *cells("1.3")), (P1,), 2.0, TEXTS
+    ),
+    "attention steered by texts": SteerByTexts(
+        (ActivationSite(Activation.ATTN_OUT, 2),), (), 2.0, TEXTS
+    ),
     "a head steered": Steer(sites(Activation.Z, "1.2", "2.3"), (P1,), 2.0, True),
     "an MLP steered": Steer(sites(Activation.Z, "1", "2.3"), (P1,), 2.0, True),
     "a stream steered": Steer((ActivationSite(Activation.RESID_PRE, 2),), (), -1.0, True),
@@ -263,6 +286,7 @@ def test_what_is_put_in(bench, name):
     intervention = PUT[name]
     means = MeanOutputs.of(bench.model, [bench.batch], per_template=True)
     means.add_contrast(bench.model, [bench.batch], [intervention])
+    means.add_texts(bench.model, Letters(), [intervention])
     fast, reference = (e(bench.model, means) for e in (FastEngine, ReferenceEngine))
     worlds = fast.worlds(bench.batch)
     _ = worlds.corrupt._all  # a second pass of the corrupt run belongs to the worlds
@@ -334,7 +358,7 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
     mix = [e for e in EXPERIMENTS.values() if getattr(e, "activation", "") != "resid_mid"]
     mix = [e for e in mix if getattr(e, "direction", NOISING) is NOISING]
     # What else is patched in is no part of a source world: it takes a pass of its own.
-    cached = ("z", "mlp_out")
+    cached = ("z", "mlp_out", "post")
     mix = [e for e in mix if all(a.activation in cached for a in _patched_in(e))]
     mix = [replace(e, direction=direction) if hasattr(e, "direction") else e for e in mix]
     cost = run_cost(plan_of(bench, *mix), bench.size, [bench.geometry], EngineCost.FAST)
@@ -344,11 +368,13 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
     found = counted(lambda: engine.answers(mix, engine.worlds(bench.batch)))
     whole = 2
     assert model.passes - before == whole
-    assert cost.worlds == whole * bench.size.forward(bench.geometry.prompts, LENGTH)
+    # A run that names neurons takes one more for their means, which are at hand here.
+    assert cost.worlds == (whole + 1) * bench.size.forward(bench.geometry.prompts, LENGTH)
     spent = sum(kind.operations for kind in cost.kinds)
     # Senders of several edges at the same positions write once; what neurons send that compute
     # after the first receiver of a group is estimated.
-    assert found == pytest.approx(cost.worlds + spent, rel=3e-3)
+    means = bench.size.forward(bench.geometry.prompts, LENGTH)
+    assert found == pytest.approx(cost.worlds - means + spent, rel=3e-3)
     assert cost.operations == cost.worlds + spent + cost.checks
     assert sum(kind.experiments for kind in cost.kinds) == len(mix)
 
@@ -537,8 +563,21 @@ def test_plan_says_why_it_cannot_estimate(tmp_path: Path):
         assert "forward passes over every prompt with the reference engine" in outcome.out
 
 
+CLAIMS = {
+    "the circuit": "faithfulness >= -900%\n  ablate B >= -900%",
+    "neurons and the embedding": """patch L1.MLP[3] >= -900%
+  patch embed at S1 >= -900% by denoising
+  steer L2.MLP[5] by 2 * (clean - corrupt) >= -900%
+  steer embed at S1 by 2 * (clean - corrupt) >= -900%""",
+    "texts": """steer L1.resid_pre by 2 * ("store park" - "office the") >= -900%
+  steer B by 2 * ("office the" - "store park") >= -900%
+  steer L2.MLP[5] at S1 by 2 * ("book" - "ring") >= -900%""",
+}
+
+
 @pytest.mark.parametrize("engine", EngineCost)
-def test_a_measured_run(tmp_path: Path, engine: EngineCost):
+@pytest.mark.parametrize("claims", CLAIMS)
+def test_a_measured_run(tmp_path: Path, engine: EngineCost, claims: str):
     """Everything that `run` multiplies, self-checks and choice of the engine included."""
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.loading import load_transformer
@@ -546,8 +585,7 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost):
     from circuitlang.engine.tokens import tokenize
 
     tiny_gpt2(tmp_path / "model", layers=4, d_model=64)
-    claims = "faithfulness >= -900%\n  ablate B >= -900%"
-    text = circuit_text(f'"{tmp_path / "model"}"', sample=24, claims=claims)
+    text = circuit_text(f'"{tmp_path / "model"}"', sample=24, claims=CLAIMS[claims])
     plan = compile_plan(circuit_of(text))
     model = load_transformer(plan.circuit.model)
     pairs, tokens, problems = tokenize(plan.circuit, model.tokenizer)
@@ -556,7 +594,8 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost):
     geometries = [batch.geometry for batch in shares]
     size = size_of_folder(tmp_path / "model")
     assert size is not None
-    cost = run_cost(plan, size, geometries, engine)
+    texts = [Geometry(2, length) for length in ((2, 1) if claims == "texts" else ())]
+    cost = run_cost(plan, size, geometries, engine, texts=texts)
     found = counted(
         lambda: measure(plan, model, pairs, tokens, engine=EngineName(engine), batch_size=10)
     )

@@ -49,6 +49,19 @@ def test_every_complete_example_is_right(text: str) -> None:
     assert diagnostics == ()
 
 
+def test_examples_of_patching_and_steering_are_right() -> None:
+    """Each in the complete file, whose nodes they speak of."""
+    of_parts = [text for text in BLOCKS if re.match(r"claims \{\n  (patch|steer)", text)]
+    assert len(of_parts) == 2
+    for text in of_parts:
+        (own,) = re.findall(r"^claims \{\n.*?^\}\n", COMPLETE[0], re.M | re.S)
+        whole = COMPLETE[0].replace(own, text)
+        assert text in whole
+        _, circuit, diagnostics = read(SourceText("example.circuit", whole))
+        assert circuit is not None, diagnostics
+        assert diagnostics == ()
+
+
 def test_the_table_of_codes_is_the_programs() -> None:
     rows = re.findall(r"^\| (CL\d+) \| (.*) \| (\w+) \|$", _section("Diagnostics"), re.MULTILINE)
     assert rows == [

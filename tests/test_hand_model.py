@@ -45,12 +45,14 @@ from circuitlang.plan import (
     AblateNodes,
     Hop,
     Kept,
+    PatchActivation,
     PatchEdge,
     PatchPath,
     PatchTogether,
     ReadStream,
     RunCircuitAlone,
     Steer,
+    SteerByTexts,
 )
 from tests.engine_models import bridged
 
@@ -167,6 +169,21 @@ def test_by_hand(engine, worlds, name):
     assert measured(engine, worlds, intervention) == pytest.approx(expected, abs=1e-12)
 
 
+def steered_both_ways(model, make, site, factor):
+    """The metric of a pair and of its mirror image, each steered by the other's difference."""
+    words = ((A, B), (C, B)), ((C, B), (A, B))
+    target = Target("logit_diff", ((A,), (C,)))
+    pairs = tuple(TokenizedPair(0, *pair, target, {}, (), ()) for pair in words)
+    clean, corrupt = (torch.tensor([pair[i] for pair in words]) for i in (0, 1))
+    readout = Readout.of([target, target], torch.device("cpu"))
+    batch = Batch((0, 1), pairs, clean, corrupt, readout)
+    run = Steer((site,), (AT_END,), factor, per_template=True)
+    means = MeanOutputs.of(model, [batch], per_template=True)
+    means.add_contrast(model, [batch], [run])
+    engine = make(model, means)
+    return batch.metric(engine.logits(run, engine.worlds(batch))).tolist()
+
+
 @pytest.mark.parametrize("factor", [-1.0, 0.5])
 def test_steering_by_hand(engine, factor):
     """Two pairs, of which the second is the first with its worlds exchanged.
@@ -174,20 +191,37 @@ def test_steering_by_hand(engine, factor):
     The second head's write is (1 + r5, 2 r5, 0) on a b and (0, 2 r5, 1 + r5) on c b. The only other
     pair has the difference the other way round, so a prompt is steered away from its own world.
     """
-    words = ((A, B), (C, B)), ((C, B), (A, B))
-    target = Target("logit_diff", ((A,), (C,)))
-    pairs = tuple(TokenizedPair(0, *pair, target, {}, (), ()) for pair in words)
-    clean, corrupt = (torch.tensor([pair[i] for pair in words]) for i in (0, 1))
-    readout = Readout.of([target, target], torch.device("cpu"))
-    batch = Batch((0, 1), pairs, clean, corrupt, readout)
-    run = Steer((OUT_SECOND,), (AT_END,), factor, per_template=True)
-    means = MeanOutputs.of(engine.model, [batch], per_template=True)
-    means.add_contrast(engine.model, [batch], [run])
-    steered = ReferenceEngine(engine.model, means)
-    found = batch.metric(steered.logits(run, steered.worlds(batch))).tolist()
+    found = steered_both_ways(engine.model, ReferenceEngine, OUT_SECOND, factor)
     moved = factor * (1 + R5)
     one = metric(2 + R5 - moved, 2 + 2 * R5, moved)
     assert found == pytest.approx([one, -one], abs=1e-12)
+
+
+class Words:
+    """The three words as letters, of which none is a space."""
+
+    unknown_id = None
+
+    def encode(self, text):
+        ids = ["abc".index(letter) for letter in text.strip()]
+        return ids, [(i, i + 1) for i in range(len(ids))]
+
+
+@pytest.mark.parametrize("make", [ReferenceEngine, FastEngine])
+@pytest.mark.parametrize("places", [(), (AT_END,)])
+@pytest.mark.parametrize("factor", [-1.0, 0.5])
+def test_steering_by_texts_by_hand(engine, make, places, factor):
+    """The second head writes (1 + r5, 2 r5, 0) at the end of `ab` and (0, 2 r5, 1 + r5) of `cb`.
+
+    At the first token, where nothing reads it, it writes something else.
+    """
+    run = SteerByTexts((OUT_SECOND,), places, factor, ("ab", "cb"))
+    means = MeanOutputs((), per_template=True)
+    means.add_texts(engine.model, Words(), [run])
+    own = make(engine.model, means)
+    moved = factor * (1 + R5)
+    expected = metric(2 + R5 + moved, 2 + 2 * R5, -moved)
+    assert measured(own, worlds_of(own), run) == pytest.approx(expected, abs=1e-12)
 
 
 # One layer whose MLP has two neurons. The head as above; then, before the MLP, (1,2,0) at position
@@ -218,6 +252,7 @@ def cells():
     return bridged(model)
 
 
+CELL_SITE = ActivationSite(Activation.POST, 0, 0)
 CELL_A, CELL_B, EMBED = Neuron(0, 0), Neuron(0, 1), Embed()
 OUT = Receiver(Logits())
 CLEAN = metric(1 + 2 * R5, 2, 3 * R5)
@@ -257,6 +292,21 @@ OF_CELLS = {
     "the head alone": (edge(FIRST, OUT), metric(2 * R5, 2, 1 + 3 * R5)),
     "zero ablation": (AblateNodes((CELL_B,), (), Ablation.ZERO, True), metric(1, 2, 3 * R5)),
     "resample ablation": (AblateNodes((CELL_A,), (), Ablation.RESAMPLE, True), SILENT),
+    "a neuron patched": (PatchActivation(Activation.POST, 0, 0, (), Direction.NOISING), SILENT),
+    # On the corrupt prompt, where it is silent, it writes as on the clean one.
+    "a neuron patched back": (
+        PatchActivation(Activation.POST, 0, 0, (AT_END,), Direction.DENOISING),
+        metric(2 * R5, 2, 1 + 3 * R5),
+    ),
+    "both neurons patched": (
+        PatchTogether((CELL_SITE, ActivationSite(Activation.POST, 0, 1)), (), Direction.NOISING),
+        SILENT,
+    ),
+    # All that the corrupt run has: (0,2,1) before the MLP, of which neuron 1 reads 2 r5.
+    "the embedding patched": (
+        PatchActivation(Activation.RESID_PRE, 0, None, (), Direction.NOISING),
+        metric(2 * R5, 2, 1),
+    ),
     "another embedding": (
         AblateNodes((EMBED,), (), Ablation.RESAMPLE, True),
         metric(2 * R5, 2, 1),
@@ -277,3 +327,15 @@ def test_neurons_by_hand(cells, make, name):
     batch = worlds.batch
     assert float(batch.metric(worlds.clean.logits)[0]) == pytest.approx(CLEAN, abs=1e-12)
     assert measured(own, worlds, intervention) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("make", [ReferenceEngine, FastEngine])
+@pytest.mark.parametrize("factor", [-1.0, 0.5, 2.0])
+def test_a_steered_neuron_by_hand(cells, make, factor):
+    """Neuron 0 has the activation r5 on a b and none on c b, and writes 3 c with it.
+
+    What is added is added behind its ReLU, so it may fall below zero.
+    """
+    moved = 3 * R5 * factor
+    expected = [metric(1 + 2 * R5, 2, 3 * R5 - moved), metric(2 * R5, 2, 1 + moved)]
+    assert steered_both_ways(cells, make, CELL_SITE, factor) == pytest.approx(expected, abs=1e-12)

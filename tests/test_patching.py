@@ -50,8 +50,10 @@ from tests.front_end import circuit_of
 from tests.oracle import path_patching as oracle
 
 PLACES = ((), (P0,), (P1, P2), (AT_END,), (Position(TOKEN, offset=2),))
+NOISING, DENOISING = Direction.NOISING, Direction.DENOISING
 SLOTS = (Activation.Z, Activation.Q, Activation.K, Activation.V, Activation.PATTERN)
 VISIBLE = 1e-4
+EMBEDDING = ActivationSite(Activation.RESID_PRE, 0)
 
 
 def tolerance(make):
@@ -63,8 +65,16 @@ def streams(shape):
 
 
 def every_site(shape):
-    kinds = [*streams(shape), Activation.Z]
+    kinds = [*streams(shape), Activation.Z, Activation.POST]
     return [ActivationSite(kind, layer) for kind in kinds for layer in range(shape.layers)]
+
+
+def parts(shape):
+    """Outputs of MLPs, the embedding and some neurons, over and over: nearly as many as heads."""
+    layers = range(shape.layers)
+    outputs = [ActivationSite(Activation.MLP_OUT, layer) for layer in layers]
+    cells = [ActivationSite(Activation.POST, layer, n) for layer in layers for n in (0, 1, 13)]
+    return [*outputs, *outputs, *cells, EMBEDDING, EMBEDDING]
 
 
 class Pair:
@@ -85,25 +95,25 @@ class Pair:
 
 
 def sample_together(shape, random):
-    """Heads by one slot, or heads and MLPs by their outputs, over several layers."""
+    """Heads by one slot, or all sorts of parts by their outputs, over several layers."""
     slot = random.choice(SLOTS)
     layers, heads = range(shape.layers), range(shape.heads)
     sites = [ActivationSite(slot, layer, head) for layer in layers for head in heads]
     if slot is Activation.Z:
-        sites += [ActivationSite(Activation.MLP_OUT, layer) for layer in layers] * 2
+        sites += parts(shape)
     chosen = dict.fromkeys(random.sample(sites, random.randint(2, 5)))
     return PatchTogether(tuple(chosen), random.choice(PLACES), random.choice(list(Direction)))
 
 
 def sample_steer(shape, random):
-    """A stream alone, or heads and MLPs together."""
+    """A stream alone, or all sorts of parts together."""
     layers, heads = range(shape.layers), range(shape.heads)
     place, factor = random.choice(PLACES), random.choice((-2.0, 0.5, 1.0, 4.0))
     if random.random() < 0.5:
         site = ActivationSite(random.choice(streams(shape)), random.choice(layers))
         return Steer((site,), place, factor, True)
     sites = [ActivationSite(Activation.Z, layer, head) for layer in layers for head in heads]
-    sites += [ActivationSite(Activation.MLP_OUT, layer) for layer in layers] * 2
+    sites += parts(shape)
     chosen = dict.fromkeys(random.sample(sites, random.randint(1, 4)))
     return Steer(tuple(chosen), place, factor, True)
 
@@ -111,7 +121,11 @@ def sample_steer(shape, random):
 @pytest.mark.parametrize("make", FAMILIES, ids=lambda f: f.__name__)
 def test_the_engines_agree(make):
     pair, random = Pair(bench(make, seed=21)), Random(5)
-    runs = [draw(pair.shape, random) for _ in range(7) for draw in (sample_together, sample_steer)]
+    runs = [draw(pair.shape, random) for _ in range(9) for draw in (sample_together, sample_steer)]
+    runs += [
+        PatchActivation(Activation.POST, layer, 13, place, direction)
+        for layer, place, direction in ((0, (P1,), NOISING), (1, (), DENOISING), (2, (), NOISING))
+    ]
     slow, fast = pair.answers(runs)
     gaps = (fast - slow).abs().flatten(1).max(1).values
     assert float(gaps.max()) < tolerance(make), runs[int(gaps.argmax())]
@@ -134,6 +148,8 @@ HOOKS = {
     Activation.V: "attn.hook_v",
     Activation.PATTERN: "attn.hook_pattern",
     Activation.MLP_OUT: "hook_mlp_out",
+    Activation.POST: "mlp.out.hook_in",
+    Activation.RESID_PRE: "hook_resid_pre",
 }
 
 
@@ -158,7 +174,8 @@ def hooked(b, patch):
                 result[:, site.head] = own
                 return result
             head = site.head // size
-            result[:, :, head] = torch.where(mask[..., None], new[:, :, head], value[:, :, head])
+            where = mask if site.activation is Activation.POST else mask[..., None]
+            result[:, :, head] = torch.where(where, new[:, :, head], value[:, :, head])
             return result
 
         return hook
@@ -195,6 +212,71 @@ def test_outputs_put_in_together_equal_the_oracles():
     ours = b.engine.logits(PatchTogether(sites, (P1, P2), Direction.NOISING), b.worlds)
     assert float((ours - theirs).abs().max()) < 1e-9
     assert float((ours - b.worlds.clean.logits).abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("make", [gpt2, llama], ids=lambda f: f.__name__)
+def test_neurons_and_the_embedding_equal_the_oracles(make, direction):
+    """The oracle takes the neurons out of their MLPs, as writers of their own."""
+    b = bench(make, seed=6)
+    net = oracle.taken_apart(oracle.read(b.plain), [(0, 2), (1, 7), (2, 5)])
+    tokens = (b.batch.corrupt, b.batch.clean)
+    source, base = tokens if direction is NOISING else tokens[::-1]
+    writes = oracle.run(net, source).writes
+    cells = [ActivationSite(Activation.POST, *place) for place in ((0, 2), (1, 7), (2, 5))]
+    nodes = [oracle.Node("neuron", site.layer, site.head) for site in cells]
+    head = ActivationSite(Activation.Z, 1, 2)
+    both = {EMBEDDING: oracle.Node("embed"), **dict(zip(cells, nodes, strict=True))}
+    both[head] = oracle.Node("head", 1, 2)
+    at_once = [*cells[:2], head], [*cells[1:], EMBEDDING], [EMBEDDING, *cells, head]
+    fast = FastEngine(b.model)
+    worlds = fast.worlds(b.batch)
+    undone = (b.worlds.clean if direction is NOISING else b.worlds.corrupt).logits
+    moved = []
+    for sites in (*([site] for site in both), *at_once):
+        for place in ((P1, P2), (AT_END,), ()):
+            mask = b.batch.mask(place)
+            new = {both[site]: (mask, writes[both[site]]) for site in sites}
+            theirs = oracle.replace(net, base, new)[:, -1]
+            run = PatchTogether(tuple(sites), place, direction)
+            runs = [run]
+            if len(sites) == 1:
+                runs.append(PatchActivation(*fields_of(sites[0]), place, direction))
+            for each in runs:
+                for found in (b.engine.logits(each, b.worlds), fast.logits(each, worlds)):
+                    assert float((found - theirs).abs().max()) < tolerance(make), each
+            moved.append(float((theirs - undone).abs().max()) > VISIBLE)
+    # Of the embedding at END nothing moves: both worlds end with one token.
+    assert len(moved) - sum(moved) <= 2
+
+
+def fields_of(site):
+    return site.activation, site.layer, site.head
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_the_whole_embedding_is_the_other_world(direction):
+    """`patch embed` by noising at every position is the corrupt run; with it, nothing is left that
+    other parts could change."""
+    b = bench(gpt2, seed=2)
+    other = b.worlds.corrupt if direction is NOISING else b.worlds.clean
+    cell = ActivationSite(Activation.POST, 1, 3)
+    alone = PatchActivation(*fields_of(EMBEDDING), (), direction)
+    for run in (alone, PatchTogether((EMBEDDING, cell), (), direction)):
+        for engine in (b.engine, FastEngine(b.model)):
+            found = engine.logits(run, engine.worlds(b.batch))
+            assert float((found - other.logits).abs().max()) < 1e-9
+
+
+def test_all_neurons_of_an_mlp_are_its_output():
+    """The output's bias is the same in both worlds."""
+    pair = Pair(bench(llama, seed=3))
+    kinds = (Activation.POST, Activation.MLP_OUT)
+    runs = [PatchActivation(kind, 1, None, (P1,), DENOISING) for kind in kinds]
+    width = pair.bench.model.mlp_width(1)
+    cells = tuple(ActivationSite(Activation.POST, 1, n) for n in range(width))
+    for answers in pair.answers([*runs, PatchTogether(cells, (P1,), DENOISING)]):
+        assert float((answers - answers[0]).abs().max()) < tolerance(llama)
 
 
 def test_one_activation_together_is_one_activation():
@@ -235,9 +317,10 @@ def test_a_stream_is_not_patched_with_others():
 def test_steering_equals_the_oracles(make, per_template):
     """The direction of a prompt is the mean of the others' differences, from the oracle's runs."""
     b = bench(make, seed=7)
-    net = oracle.read(b.plain)
+    net = oracle.taken_apart(oracle.read(b.plain), [(0, 3), (2, 5)])
     clean, corrupt = (oracle.run(net, t).writes for t in (b.batch.clean, b.batch.corrupt))
     nodes = [oracle.Node("head", 0, 1), oracle.Node("mlp", 1), oracle.Node("head", 1, 2)]
+    nodes += [oracle.Node("neuron", 0, 3), oracle.Node("neuron", 2, 5), oracle.Node("embed")]
     mask, templates = b.batch.mask((P1, AT_END)), b.batch.templates
 
     def direction(node):
@@ -257,6 +340,9 @@ def test_steering_equals_the_oracles(make, per_template):
         ActivationSite(Activation.Z, 0, 1),
         ActivationSite(Activation.MLP_OUT, 1),
         ActivationSite(Activation.Z, 1, 2),
+        ActivationSite(Activation.POST, 0, 3),
+        ActivationSite(Activation.POST, 2, 5),
+        EMBEDDING,
     )
     means = MeanOutputs.of(b.model, [b.batch], per_template)
     run = Steer(sites, (P1, AT_END), -1.5, per_template)
@@ -334,7 +420,7 @@ def test_steering_needs_other_prompts_and_measured_directions():
             engine.logits(run, engine.worlds(one))
 
 
-NODES = "nodes {\n  N  L1.H2, L1.H3  at END\n  M  L0.H1  at B, D\n}\n"
+NODES = "nodes {\n  N  L1.H2, L1.H3  at END\n  M  L0.H1  at B, D\n  EMB embed, L1.H2 at END\n}\n"
 CLAIMS = """
   patch N in -900 logits..900 logits
   patch N in -900 logits..900 logits by denoising
@@ -344,6 +430,9 @@ CLAIMS = """
   patch L0.resid_pre in 99.9%..100.1%
   patch L1.H2.V in -0.1%..0.1%
   steer N by 0.5 * (corrupt - clean) in -900 logits..900 logits
+  patch embed by denoising in 99.9%..100.1%
+  patch EMB in -900 logits..900 logits by denoising
+  steer embed at B by 2 * (clean - corrupt) in -900 logits..900 logits
 """
 
 
@@ -376,7 +465,8 @@ def test_a_known_model_is_patched_as_its_program_says(tmp_path):
     source = SourceText("test.circuit", "")
     report = judge(plan, evidence, source)
     effects = [claim.estimate.value for claim in report.claims]
-    assert [claim.kind for claim in report.claims] == ["patch"] * 7 + ["steer"]
+    kinds = ["patch"] * 7 + ["steer", "patch", "patch", "steer"]
+    assert [claim.kind for claim in report.claims] == kinds
     assert report.claims[1].definition.startswith(
         "mean(patched - corrupt); L1.H2, L1.H3 patched at"
     )
@@ -386,6 +476,10 @@ def test_a_known_model_is_patched_as_its_program_says(tmp_path):
     assert float(np.abs(found[7] - np.array(evidence.clean)).max()) > 0.1
     corrupt = np.array(evidence.corrupt)
     assert float(np.abs(found[5] - corrupt).max()) < 1e-9
+    assert float(np.abs(found[8] - np.array(evidence.clean)).max()) < 1e-9
+    assert report.claims[9].definition.startswith(
+        "mean(patched - corrupt); L0.resid_pre, L1.H2 patched at END"
+    )
     # Only the previous token head feeds these keys, and what feeds the values does not differ.
     keys = model.patched(edge("L0.H1", "L1.H2.K L1.H3.K", "B D"), read)
     assert float(np.abs(found[4] - keys).max()) < 1e-9

@@ -37,6 +37,7 @@ from circuitlang.circuit import (
     to_graph,
 )
 from circuitlang.models import ModelShape
+from circuitlang.plan import compile_plan
 from circuitlang.source import SourceText
 from circuitlang.syntax import parse
 from tests.front_end import GOLDEN, circuit_of, codes_of
@@ -55,6 +56,9 @@ NODES = """
   WIDE  L2.H0, L3.H0
   BOTH  L5.H0         at S2, END
 """
+
+
+ADDED = "by 2 * (clean - corrupt) >= 10%"
 
 
 def _text(
@@ -379,11 +383,33 @@ def test_a_mean_is_per_template_when_it_says_so(written: str, meant: bool) -> No
         ("ablate logits", "CL201"),
         ("ablate LATE.Q", "CL213"),
         ("ablate LATE\n ablate LATE >= 50%", "CL217"),
+        ("patch embed\n patch L0.resid_pre >= 50%", "CL217"),
+        ("patch embed by noising\n ablate embed by resample", "CL217"),
+        ("patch L0.resid_pre by noising\n ablate embed by resample", "CL217"),
+        ("patch L5.MLP[3] by noising\n ablate L5.MLP[3] by resample", "CL217"),
+        ("patch L5.MLP[3].V", "CL211"),
+        ("patch L5.MLP[99999]", "CL206"),
+        (f"steer embed {ADDED}\n steer L0.resid_pre {ADDED}", "CL217"),
         ("faithfulness >= 80% within 2%", "CL221"),
     ],
 )
 def test_claims_that_make_no_sense(written: str, code: str) -> None:
     assert code in codes_of(_text(claims=written))
+
+
+def test_patches_of_parts_that_differ_are_two_experiments() -> None:
+    """Of a neuron and its MLP, of a neuron and a head of the same number, of two directions."""
+    claims = """patch L5.MLP[3]
+      patch L5.MLP
+      patch L5.H3
+      patch L5.MLP[3] by denoising
+      patch embed
+      patch embed by denoising
+      steer L5.MLP[3] by 2 * (clean - corrupt)
+      steer L5.MLP by 2 * (clean - corrupt)
+      ablate L5.MLP[3] by mean"""
+    circuit = circuit_of(_text(claims=claims, test="random edges 0"))
+    assert len({experiment.id for experiment in compile_plan(circuit).experiments}) == 9 + 1
 
 
 @pytest.mark.parametrize(

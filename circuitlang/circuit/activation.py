@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from circuitlang.circuit.component import MLP, Component, Head
+from circuitlang.circuit.component import MLP, Component, Embed, Head, Neuron
 
 
 class Activation(StrEnum):
     """What activation patching replaces, in TransformerLens's words.
 
     One of a layer's heads or all of them for ``Z`` (head outputs before the output projection),
-    ``Q``, ``K``, ``V`` and ``PATTERN``; the whole residual stream or write for the others.
+    ``Q``, ``K``, ``V`` and ``PATTERN``; of an MLP one neuron's activation or all of them for
+    ``POST``; the whole residual stream or write for the others.
     """
 
     RESID_PRE = "resid_pre"
@@ -23,11 +24,17 @@ class Activation(StrEnum):
     K = "k"
     V = "v"
     PATTERN = "pattern"
+    POST = "post"
 
     @property
     def of_heads(self) -> bool:
         """Whether every head of a layer has its own."""
         return self in _OF_HEADS
+
+    @property
+    def divides(self) -> bool:
+        """Whether a single head or neuron has its own."""
+        return self in (*_OF_HEADS, Activation.POST)
 
 
 _OF_HEADS = (Activation.Z, Activation.Q, Activation.K, Activation.V, Activation.PATTERN)
@@ -44,7 +51,10 @@ STREAMS = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class ActivationSite:
-    """An activation of a layer; ``head`` is None where it is no head's, or all heads' at once."""
+    """An activation of a layer.
+
+    ``head`` is None where it is no head's, or all heads' at once; of `POST` it counts neurons.
+    """
 
     activation: Activation
     layer: int
@@ -53,15 +63,28 @@ class ActivationSite:
     def __str__(self) -> str:
         if self.head is None:
             return f"L{self.layer}.{self.activation}"
+        if self.activation is Activation.POST:
+            return f"{self.component}"
         slot = "" if self.activation is Activation.Z else f".{_SHOWN[self.activation]}"
         return f"L{self.layer}.H{self.head}{slot}"
 
     @property
     def component(self) -> Component | None:
-        """The head or MLP whose activation it is; None for a stream or several heads."""
-        if self.head is not None:
-            return Head(self.layer, self.head)
-        return MLP(self.layer) if self.activation is Activation.MLP_OUT else None
+        """The part whose activation it is; None for a stream or several heads.
+
+        The stream that enters the first block is what the embedding writes.
+        """
+        match self.activation:
+            case Activation.POST if self.head is not None:
+                return Neuron(self.layer, self.head)
+            case _ if self.head is not None:
+                return Head(self.layer, self.head)
+            case Activation.MLP_OUT:
+                return MLP(self.layer)
+            case Activation.RESID_PRE if self.layer == 0:
+                return Embed()
+            case _:
+                return None
 
 
 _SHOWN = {a: a.value if a is Activation.PATTERN else a.name for a in Activation}

@@ -9,7 +9,7 @@ from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.settings import Ablation, Direction
 from circuitlang.source import Diagnostic, Span
 
-_OUTPUTS = (Activation.Z, Activation.MLP_OUT)
+_OUTPUTS = (Activation.Z, Activation.MLP_OUT, Activation.POST, Activation.RESID_PRE)
 
 Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
 
@@ -54,6 +54,10 @@ def _experiment_of(claim: Claim) -> object:
         return "patch", sites, positions, claim.direction
     if isinstance(claim, SteerClaim):
         sites, positions = frozenset(map(_read_from, claim.sites)), frozenset(claim.positions)
+        if claim.texts is not None:
+            # Twice ("a" - "b") is minus twice ("b" - "a").
+            weights = frozenset(zip(claim.texts, (claim.factor, -claim.factor), strict=True))
+            return "steer", sites, positions, weights
         return "steer", sites, positions, claim.factor
     if isinstance(claim, ReadingClaim):
         route = claim.kind is ReadingKind.ATTENTION

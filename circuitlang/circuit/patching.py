@@ -27,18 +27,20 @@ class PatchClaim:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Heads and MLPs that are patched by name."""
+        """Heads, MLPs, neurons and the embedding that are patched by name."""
         return _named(self.sites)
 
 
 @dataclass(frozen=True, slots=True)
 class SteerClaim:
-    """Adding a multiple of the clean-minus-corrupt difference moves the metric within a bound.
+    """Adding a multiple of a difference of activations moves the metric within a bound.
 
-    Activation addition (Turner et al. 2023; Rimsky et al. 2024, who take the mean difference of
-    contrast pairs): ``factor`` times the mean over the prompts of each site's clean minus corrupt
-    value is added to the site's value in the clean run, at the positions. ``factor`` is negative
-    where the file subtracts clean from corrupt.
+    Activation addition: ``factor`` times a difference is added to each site's value in the clean
+    run, at the positions. Without ``texts`` it is the mean over the prompts of the site's clean
+    minus corrupt value (Rimsky et al. 2024, who take the mean difference of contrast pairs), and
+    ``factor`` is negative where the file subtracts clean from corrupt. With ``texts`` it is the
+    site's value on the first minus that on the second (Turner et al. 2023): at the texts' last
+    tokens where there are positions, else token by token from the prompt's first one on.
     """
 
     sites: tuple[ActivationSite, ...]
@@ -47,10 +49,11 @@ class SteerClaim:
     bound: Bound
     text: str
     span: Span = field(default=Span(0, 0), compare=False)
+    texts: tuple[str, str] | None = None
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """Heads and MLPs that are steered by name."""
+        """Heads, MLPs, neurons and the embedding that are steered by name."""
         return _named(self.sites)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from circuitlang.circuit import Circuit, expand
 from circuitlang.models import ModelSize, folder_at_hand, size_at_hand
-from circuitlang.plan import Plan
+from circuitlang.plan import Plan, texts_of
 from circuitlang.plan.cost import (
     EngineCost,
     Geometry,
@@ -60,10 +60,11 @@ def estimate(
         return None
     size = size.ungrouped() if model.key_values == "ungrouped" else size
     batches, exact = _batches(circuit, folder, batch_size)
+    texts = _texts(plan, folder)
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings
     draws = len(circuit.all_claims) * circuit.prompts.sample * settings.resamples
-    costs = [run_cost(plan, size, batches, engine, memory) for engine in engines]
+    costs = [run_cost(plan, size, batches, engine, memory, texts) for engine in engines]
     timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
     return Estimate(size, batches, machine, timed, exact)
 
@@ -98,6 +99,20 @@ def _batches(
     return tuple(
         Geometry.of(lengths[rows[batch[0]]], [places[rows[i]] for i in batch]) for batch in batches
     ), exact
+
+
+def _texts(plan: Plan, folder: Path | None) -> tuple[Geometry, ...]:
+    """The pairs of texts that are steered by, as two rows of a pass each."""
+    from circuitlang.engine.text_tokens import text_tokens
+
+    tokenizer, _ = _tokenizer(folder)
+    found = []
+    for texts in texts_of(e.intervention for e in plan.experiments):
+        try:
+            found.append(Geometry(2, text_tokens(texts, tokenizer).length))
+        except ValueError:  # a text without a token, which `check --tokens` names
+            continue
+    return tuple(found)
 
 
 def with_tokens(circuit: Circuit) -> Circuit:

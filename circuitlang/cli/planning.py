@@ -23,6 +23,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
     Use,
     compile_plan,
     with_sweeps,
@@ -149,6 +150,10 @@ def _in_words(intervention: Intervention) -> str:
             place = show_positions(intervention.positions)
             sites = counted(len(intervention.sites), "activation")
             return f"{intervention.factor:g} * (clean - corrupt) added to {sites} at {place}"
+        case SteerByTexts(factor=factor, texts=(first, second)):
+            place = show_positions(intervention.positions)
+            sites = counted(len(intervention.sites), "activation")
+            return f'{factor:g} * ("{first}" - "{second}") added to {sites} at {place}'
         case ReadStream():
             return f"logit lens before layer {intervention.layer} at {intervention.position}"
         case AblateNodes():

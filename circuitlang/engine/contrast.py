@@ -62,10 +62,11 @@ class Contrast:
     def _key(self, pair: TokenizedPair) -> object:
         return self._group(pair.template), pair.clean, pair.corrupt
 
-    def rows(self, site: Site, own: Tensor, batch: Batch) -> Tensor:
+    def rows(self, site: Site, own: Tensor, batch: Batch, index: int | None = None) -> Tensor:
         """The mean difference of the other prompts of each prompt's group, in float64.
 
-        ``own`` are the prompts' own differences, ``[prompt, pos, ...]`` as the result.
+        ``own`` are the prompts' own differences, ``[prompt, pos, ...]`` as the result; with
+        ``index`` those of one head or neuron of the site.
 
         Raises:
             ValueError: a group has no other prompt, or no sum was taken at the site.
@@ -78,6 +79,7 @@ class Contrast:
             total = self._sums.get((group, site))
             if total is None or others <= 0:
                 raise ValueError("a direction to steer by needs other prompts to be measured on")
+            total = total if index is None else total[:, index]
             result[row] = (total - copies * result[row]) / others
         return result
 

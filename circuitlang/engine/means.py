@@ -8,9 +8,11 @@ from torch import Tensor
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.contrast import Contrast, site_of
 from circuitlang.engine.site import Kind, Site
+from circuitlang.engine.text_contrast import TextContrast
+from circuitlang.engine.tokenizer import Tokenizer
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import output_sites
-from circuitlang.plan import Intervention, Steer
+from circuitlang.plan import Intervention, Steer, SteerByTexts
 
 Outputs = Mapping[Site, Tensor]
 """Every head's and MLP's output in one run, shapes as in :class:`circuitlang.engine.site.Kind`."""
@@ -20,13 +22,14 @@ class MeanOutputs:
     """Means of every head's and MLP's output over the corrupt prompts of a group.
 
     A group is a template (``per_template``) or the whole file; its prompts have one length, and the
-    mean is taken separately at each position (Wang et al. 2022, section 2). ``contrast`` are the
-    directions of `steer`, where a plan needs any.
+    mean is taken separately at each position (Wang et al. 2022, section 2). ``contrast`` and
+    ``texts`` are the directions of `steer`, where a plan needs any.
     """
 
     def __init__(self, corrupt: Iterable[tuple[Batch, Outputs]], per_template: bool) -> None:
         self.per_template = per_template
         self.contrast: Contrast | None = None
+        self.texts: TextContrast | None = None
         sums: dict[tuple[int, Site], Tensor] = {}
         counts: dict[int, int] = {}
         for batch, outputs in corrupt:
@@ -65,6 +68,18 @@ class MeanOutputs:
         sites = tuple(dict.fromkeys(site_of(site) for steer in steers for site in steer.sites))
         if sites:
             self.contrast = Contrast.of(model, batches, sites, self.per_template)
+
+    def add_texts(
+        self, model: Transformer, tokenizer: Tokenizer, interventions: Iterable[Intervention]
+    ) -> None:
+        """Measure the directions of quoted texts, where interventions add any.
+
+        Raises:
+            RunError: a text is longer than what the model reads.
+        """
+        steers = [each for each in interventions if isinstance(each, SteerByTexts)]
+        if steers:
+            self.texts = TextContrast.of(model, tokenizer, steers)
 
     def _group(self, template: int) -> int:
         return template if self.per_template else 0

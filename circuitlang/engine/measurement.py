@@ -45,6 +45,7 @@ from circuitlang.plan import (
     Plan,
     Steer,
     neuron_layers,
+    texts_of,
 )
 from circuitlang.plan.cost import (
     CHECKED_PROMPTS,
@@ -170,7 +171,9 @@ def means_of(
     def means(size: int) -> MeanOutputs:
         every = tuple(batches(tokens, size, model.transformer.device))
         found = MeanOutputs.of(model.transformer, every, per_template, neurons)
-        found.add_contrast(model.transformer, every, map(_intervention, plan.experiments))
+        interventions = [*map(_intervention, plan.experiments)]
+        found.add_contrast(model.transformer, every, interventions)
+        found.add_texts(model.transformer, model.tokenizer, interventions)
         return found
 
     return with_batches_that_fit(means, batch_size)[0]
@@ -210,6 +213,7 @@ class _Run:
         progress: Progress | None,
     ) -> None:
         self.plan, self.transformer, self.batches = plan, model.transformer, batches
+        self.tokenizer = model.tokenizer
         self.progress = progress
         self.engine: Engine = ReferenceEngine(self.transformer)
         self.checks = [tokens_are_the_prompts(pairs, batches, model.tokenizer)]
@@ -266,6 +270,8 @@ class _Run:
         needs_means = means_per_template(self.plan) if means is None else None
         if means is not None:
             self.engine.means = means
+        elif needs_means is None and texts_of(map(_intervention, self.plan.experiments)):
+            self._set_means(MeanOutputs((), per_template=True))  # texts need no prompts
         first = self.engine.worlds(self.batches[0])
         per_token = first.bytes / first.batch.clean.numel()
         largest = max(batch.clean.numel() for batch in self.batches)
@@ -298,8 +304,9 @@ class _Run:
             self._close(record)
 
     def _set_means(self, means: MeanOutputs) -> None:
-        interventions = map(_intervention, self.plan.experiments)
+        interventions = [*map(_intervention, self.plan.experiments)]
         means.add_contrast(self.transformer, self.batches, interventions)
+        means.add_texts(self.transformer, self.tokenizer, interventions)
         self.engine.means = means
 
     def _read(self, batches: Sequence[Batch], record: Record) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from circuitlang.circuit import Activation, ActivationSite, Head, Receiver, Slot
 from circuitlang.engine.loading import LoadedModel
+from circuitlang.engine.text_tokens import text_tokens
 from circuitlang.models import ModelShape
 from circuitlang.plan import (
     Hop,
@@ -12,6 +13,7 @@ from circuitlang.plan import (
     PatchPath,
     PatchTogether,
     Plan,
+    texts_of,
 )
 
 
@@ -28,7 +30,22 @@ def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
         elif isinstance(each, PatchActivation):
             site = ActivationSite(each.activation, each.layer, each.head)
             receivers += filter(None, [_entered(site)])
-    return (*precision_note(model), *group_note(receivers, model))
+    return (
+        *precision_note(model),
+        *group_note(receivers, model),
+        *_text_notes(plan, model),
+    )
+
+
+def _text_notes(plan: Plan, model: LoadedModel) -> list[str]:
+    """Texts that are steered by, in tokens."""
+    show, found = model.tokenizer.show, []
+    for texts in texts_of(e.intervention for e in plan.experiments):
+        tokens = text_tokens(texts, model.tokenizer)
+        both = zip(texts, (tokens.first, tokens.second), tokens.lengths, strict=True)
+        shown = [f'"{text}" is {"|".join(map(show, ids[:size]))}' for text, ids, size in both]
+        found.append(f"Texts that are steered by, in tokens: {', '.join(shown)}")
+    return found
 
 
 def _entered(site: ActivationSite) -> Receiver | None:

@@ -7,9 +7,10 @@ from circuitlang.circuit import Activation, ActivationSite
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.contrast import Contrast, differences, site_of
 from circuitlang.engine.site import Kind, Site, Write
+from circuitlang.engine.text_contrast import TextContrast
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.world import World, final_site
-from circuitlang.plan import PatchTogether, ReadStream, Steer
+from circuitlang.plan import PatchTogether, ReadStream, Steer, SteerByTexts
 
 
 def patched_together(
@@ -63,11 +64,38 @@ def steered(
     for site in steer.sites:
         place = site_of(site)
         value = steer.factor * contrast.rows(place, own[place], batch)
-        if place.kind is Kind.RESID_MID:  # which cannot be written: what attention adds to it can
-            place = Site(Kind.ATTN_OUT, site.layer)
         value = value if site.head is None else value[:, :, site.head]
-        added.append(Write(place, value, mask, site.head, adds=True))
+        added.append(_added(site, value, mask))
     return model.run(clean.tokens, (), added).logits
+
+
+def steered_by_texts(
+    model: Transformer,
+    steer: SteerByTexts,
+    clean: World,
+    batch: Batch,
+    texts: TextContrast | None,
+) -> Tensor:
+    """Logits at END of the clean world with differences of texts added, ``[prompt, vocab]``.
+
+    Raises:
+        ValueError: the texts were not run, or add nothing.
+    """
+    if texts is None:
+        raise ValueError("the texts to steer by were not run")
+    mask, (prompts, length) = batch.mask(steer.positions), batch.clean.shape
+    added: list[Write] = []
+    for site in steer.sites:
+        value = steer.factor * texts.rows(steer, site, length)
+        added.append(_added(site, value.expand(prompts, *value.shape), mask))
+    return model.run(clean.tokens, (), added).logits
+
+
+def _added(site: ActivationSite, value: Tensor, mask: Tensor) -> Write:
+    place = site_of(site)
+    if place.kind is Kind.RESID_MID:  # which cannot be written: what attention adds to it can
+        place = Site(Kind.ATTN_OUT, site.layer)
+    return Write(place, value, mask, site.head, adds=True)
 
 
 def read_stream(model: Transformer, look: ReadStream, clean: World, batch: Batch) -> Tensor:

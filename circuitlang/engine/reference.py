@@ -27,7 +27,7 @@ from circuitlang.circuit import (
 from circuitlang.engine.batch import Batch
 from circuitlang.engine.entrance import enter, enter_neurons, in_order, input_site
 from circuitlang.engine.means import MeanOutputs
-from circuitlang.engine.put import patched_together, read_stream, steered
+from circuitlang.engine.put import patched_together, read_stream, steered, steered_by_texts
 from circuitlang.engine.site import Kind, Site, Write
 from circuitlang.engine.transformer import Transformer
 from circuitlang.engine.whole_path import path_logits
@@ -53,6 +53,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
 )
 
 _KIND_OF_ACTIVATION = {activation: Kind[activation.name] for activation in Activation}
@@ -124,6 +125,9 @@ class ReferenceEngine:
             case Steer():
                 contrast = None if self.means is None else self.means.contrast
                 return steered(self.model, intervention, worlds.clean, worlds.batch, contrast)
+            case SteerByTexts():
+                texts = None if self.means is None else self.means.texts
+                return steered_by_texts(self.model, intervention, worlds.clean, worlds.batch, texts)
             case ReadStream():
                 return read_stream(self.model, intervention, worlds.clean, worlds.batch)
 
@@ -145,8 +149,8 @@ class ReferenceEngine:
         """
         base, source = _base_and_source(patch.direction, worlds)
         site, head = Site(_KIND_OF_ACTIVATION[patch.activation], patch.layer), patch.head
-        if head is not None and not patch.activation.of_heads:
-            raise ValueError(f"{patch.activation} belongs to no single head")
+        if head is not None and not patch.activation.divides:
+            raise ValueError(f"{patch.activation} belongs to no single head or neuron")
         value = self.model.run(source.tokens, (site,))[site]
         match site.kind:
             case Kind.RESID_MID:

@@ -23,6 +23,7 @@ from circuitlang.circuit import (
 from circuitlang.circuit.expansion import Text
 from circuitlang.engine.answers import Answers, some
 from circuitlang.engine.target import Target
+from circuitlang.engine.text_tokens import text_problems
 from circuitlang.engine.token_places import (
     Ranges,
     count_at,
@@ -104,7 +105,8 @@ def align(circuit: Circuit, tokenizer: Tokenizer) -> Aligned:
     outcomes = [work.examine(number, pair) for number, pair in enumerate(drawn, 1)]
     if _uses_means(circuit):
         outcomes = work.of_one_layout(pairs, outcomes)
-    found = work.diagnostics(outcomes)
+    lengths = [len(o.clean) for o in outcomes if isinstance(o, TokenizedPair)]
+    found = (*work.diagnostics(outcomes), *text_problems(circuit, tokenizer, lengths))
     misaligned = tuple(
         _left_out(number, pair, outcome)
         for number, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), 1)
@@ -158,7 +160,8 @@ def named_positions(circuit: Circuit) -> tuple[Position, ...]:
 
 def _uses_means(circuit: Circuit) -> bool:
     return any(
-        isinstance(claim, SteerClaim) or getattr(claim, "reference", None) is Ablation.MEAN
+        (isinstance(claim, SteerClaim) and claim.texts is None)
+        or getattr(claim, "reference", None) is Ablation.MEAN
         for claim in circuit.claims
     )
 

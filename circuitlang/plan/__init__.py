@@ -18,9 +18,11 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
     components_of,
     experiment_id,
     neuron_layers,
+    texts_of,
 )
 from circuitlang.plan.null import Draw, draw_random_edges, heads_of, parts_of
 from circuitlang.plan.plan import Experiment, Need, Plan, SweepNeed, Use
@@ -49,6 +51,7 @@ __all__ = [
     "RunCircuitAlone",
     "RunWithout",
     "Steer",
+    "SteerByTexts",
     "SweepNeed",
     "Use",
     "check_design",
@@ -59,5 +62,6 @@ __all__ = [
     "heads_of",
     "neuron_layers",
     "parts_of",
+    "texts_of",
     "with_sweeps",
 ]

@@ -25,6 +25,7 @@ from circuitlang.plan.intervention import (
     PatchPath,
     PatchTogether,
     Steer,
+    SteerByTexts,
     experiment_id,
 )
 from circuitlang.plan.null import Draw, draw_random_edges, parts_of
@@ -102,6 +103,9 @@ def _interventions(claim: Claim, circuit: Circuit) -> tuple[tuple[Use, Intervent
             return ((Use.EFFECT, _activations(claim)),)
         case SteerClaim():
             sites, positions = tuple(sorted(claim.sites)), tuple(sorted(claim.positions))
+            if claim.texts is not None:
+                added = SteerByTexts.ordered(sites, positions, claim.factor, claim.texts)
+                return ((Use.EFFECT, added),)
             per_template = circuit.settings.per_template
             return ((Use.EFFECT, Steer(sites, positions, claim.factor, per_template)),)
 

@@ -92,8 +92,9 @@ def _stand_once(senders: tuple[Component, ...]) -> None:
 class PatchActivation:
     """Activation patching: one activation of the base world is replaced by the other world's.
 
-    ``head`` is None for every head of the layer. Under grouped-query attention K and V belong to
-    the group of the query head ``head``. ``positions`` of a pattern are those of its queries.
+    ``head`` is None for every head of the layer; of `POST` it is a neuron. Under grouped-query
+    attention K and V belong to the group of the query head ``head``. ``positions`` of a pattern are
+    those of its queries.
     """
 
     activation: Activation
@@ -108,7 +109,8 @@ class PatchTogether:
     """Activation patching of several activations at once, at the same positions.
 
     Each takes the other world's value, whatever those before it have changed. ``sites`` are heads'
-    activations and MLPs' outputs: a whole stream would undo what was patched below it.
+    and neurons' activations and the outputs of MLPs and of the embedding: any other stream would
+    undo what was patched below it.
     """
 
     sites: tuple[ActivationSite, ...]
@@ -133,6 +135,39 @@ class Steer:
     positions: tuple[Position, ...]
     factor: float
     per_template: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SteerByTexts:
+    """Activation addition with two texts in the clean world (Turner et al. 2023, section 3).
+
+    ``factor`` times what a site has on the first text minus what it has on the second is added to
+    what it has in the current run: at ``positions`` the difference at the texts' last tokens, and
+    without any the difference token by token, from the prompt's first token on, the shorter text
+    filled up with spaces. The texts stand in order, so that equal experiments have equal ids.
+    """
+
+    sites: tuple[ActivationSite, ...]
+    positions: tuple[Position, ...]
+    factor: float
+    texts: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        if self.texts[0] >= self.texts[1]:
+            raise ValueError("two texts that differ stand in order")
+
+    @classmethod
+    def ordered(
+        cls,
+        sites: tuple[ActivationSite, ...],
+        positions: tuple[Position, ...],
+        factor: float,
+        texts: tuple[str, str],
+    ) -> "SteerByTexts":
+        """With the texts in either order: their difference turned round is its opposite."""
+        if texts[0] > texts[1]:
+            return cls(sites, positions, -factor, (texts[1], texts[0]))
+        return cls(sites, positions, factor, texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,23 +239,42 @@ Ablating = AblateNodes | RunCircuitAlone | RunWithout
 """What replaces outputs by an ablation."""
 
 Intervention = (
-    PatchEdge | PatchPath | PatchActivation | PatchTogether | Steer | ReadStream | Ablating
+    PatchEdge
+    | PatchPath
+    | PatchActivation
+    | PatchTogether
+    | Steer
+    | SteerByTexts
+    | ReadStream
+    | Ablating
 )
 
 
 def components_of(intervention: Intervention) -> tuple[Component, ...]:
-    """Every component that an intervention changes or keeps; of activation patching, none."""
+    """Every component that an intervention changes or keeps.
+
+    Of activation patching and steering only single neurons, which no world keeps.
+    """
     match intervention:
         case PatchEdge(senders=senders, receivers=receivers):
             return (*senders, *_entered(receivers))
         case PatchPath(senders=senders, hops=hops):
             return (*senders, *(part for hop in hops for part in _entered(hop.receivers)))
-        case PatchActivation() | PatchTogether() | Steer() | ReadStream():
+        case PatchActivation(activation=activation, layer=layer, head=head):
+            return _neurons((ActivationSite(activation, layer, head),))
+        case PatchTogether(sites=sites) | Steer(sites=sites) | SteerByTexts(sites=sites):
+            return _neurons(sites)
+        case ReadStream():
             return ()
         case AblateNodes(components=components):
             return components
         case RunCircuitAlone(kept=listed) | RunWithout(removed=listed):
             return tuple(each.component for each in listed)
+
+
+def _neurons(sites: tuple[ActivationSite, ...]) -> tuple[Component, ...]:
+    parts = (site.component for site in sites)
+    return tuple(part for part in parts if isinstance(part, Neuron))
 
 
 def _entered(receivers: tuple[Receiver, ...]) -> tuple[Component, ...]:
@@ -232,6 +286,12 @@ def neuron_layers(interventions: Iterable[Intervention]) -> tuple[int, ...]:
     """Layers of which single neurons are spoken of, in order."""
     parts = (part for each in interventions for part in components_of(each))
     return tuple(sorted({part.layer for part in parts if isinstance(part, Neuron)}))
+
+
+def texts_of(interventions: Iterable[Intervention]) -> tuple[tuple[str, str], ...]:
+    """Pairs of texts that are steered by, each once."""
+    steers = (each for each in interventions if isinstance(each, SteerByTexts))
+    return tuple(dict.fromkeys(each.texts for each in steers))
 
 
 def experiment_id(intervention: Intervention) -> str:

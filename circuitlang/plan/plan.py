@@ -26,6 +26,7 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
 )
 from circuitlang.plan.readings import Reading
 
@@ -76,7 +77,7 @@ class Experiment:
             case Steer():
                 # The prompt's own difference, which is left out of the mean.
                 return 3
-            case ReadStream():
+            case SteerByTexts() | ReadStream():
                 return 1
             case RunCircuitAlone(kept=kept, keep_mlps=False, reference=reference):
                 parts = [each.component for each in kept]

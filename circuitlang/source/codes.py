@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "CL241": "an effect that is zero under this corruption",
     "CL242": "zero ablation with biases that are not folded",
     "CL243": "a mean over different templates",
+    "CL249": "texts that cannot be steered by",
     "CL301": "unknown slot",
     "CL302": "slot without words",
     "CL303": "slot never used",

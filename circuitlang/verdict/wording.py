@@ -215,6 +215,12 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
         return f"{parts} patched at {show_positions(claim.positions)}, {claim.direction}"
     if isinstance(claim, SteerClaim):
         parts = ", ".join(map(str, claim.sites))
+        if claim.texts is not None:
+            what = '{:g} * ("{}" - "{}")'.format(claim.factor, *claim.texts)
+            if claim.positions:
+                place = show_positions(claim.positions)
+                return f"{what}, at the texts' last tokens, added to {parts} at {place}"
+            return f"{what}, token by token, added to {parts} from the first token on"
         what = f"{claim.factor:g} times the mean of clean - corrupt{per_template}"
         others = "over the other prompts"
         return f"{what} {others} added to {parts} at {show_positions(claim.positions)}"

@@ -3,10 +3,11 @@
 import re
 
 from circuitlang.circuit.activation import STREAMS, Activation, ActivationSite
-from circuitlang.circuit.component import MLP, Component, Head, problem_with
+from circuitlang.circuit.component import MLP, Component, Embed, Head, Neuron, problem_with
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import Position
 from circuitlang.circuit.resolve.ends import resolve_end
+from circuitlang.circuit.resolve.limits import MAX_TEMPLATE_LENGTH
 from circuitlang.circuit.resolve.nodes import resolve_positions
 from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
@@ -22,6 +23,7 @@ _SLOTS = {
 }
 _LARGEST_FACTOR = 1e6
 
+Texts = tuple[str, str]
 Where = tuple[tuple[ActivationSite, ...], tuple[Position, ...]]
 """What is patched, and at which positions."""
 
@@ -42,8 +44,8 @@ def resolve_steer(line: syntax.ClaimLine, text: str, scope: Scope) -> SteerClaim
     """The claim of a line, or None with a diagnostic."""
     where = _where(line, scope)
     bound = resolve_bound(line.clauses, line.span, False, scope)
-    factor = _factor(line, scope)
-    if where is None or bound is None or factor is None:
+    added = _added(line, scope)
+    if where is None or bound is None or added is None:
         return None
     slots = [s for s in where[0] if s.activation in _SLOTS.values()]
     if slots and line.subject is not None and line.subject.slot is not None:
@@ -51,7 +53,8 @@ def resolve_steer(line: syntax.ClaimLine, text: str, scope: Scope) -> SteerClaim
         hint = f"write `steer {line.subject.node.text}`"
         scope.error("CL213", line.subject.slot.span, message, hint)
         return None
-    return SteerClaim(*where, factor, bound, text, line.span)
+    factor, texts = added
+    return SteerClaim(*where, factor, bound, text, line.span, texts)
 
 
 def _where(line: syntax.ClaimLine, scope: Scope) -> Where | None:
@@ -144,19 +147,25 @@ def _sites(
                 found.append(ActivationSite(activation, layer, head))
             case MLP(layer) if slot is None:
                 found.append(ActivationSite(Activation.MLP_OUT, layer))
-            case MLP() if slot is not None:
+            case Neuron(layer, index) if slot is None:
+                found.append(ActivationSite(Activation.POST, layer, index))
+            case Embed() if slot is None:
+                found.append(ActivationSite(Activation.RESID_PRE, 0))
+            case _ if slot is not None:
                 message = f"{component} has an output and no `{slot.text}`"
-                hint = "put heads and MLPs into nodes of their own"
+                hint = f"write `{kind} {component}`"
+                if len(components) > 1:
+                    hint = "put heads and other parts into nodes of their own"
                 scope.error("CL211", slot.span, message, hint)
-                return ()
-            case _:
-                scope.missing(subject.span, f"`{kind}` of {component} is")
                 return ()
     return tuple(found)
 
 
-def _factor(line: syntax.ClaimLine, scope: Scope) -> float | None:
-    """What the clean-minus-corrupt difference is multiplied with."""
+def _added(line: syntax.ClaimLine, scope: Scope) -> tuple[float, Texts | None] | None:
+    """What is added: a factor, and the texts whose difference it multiplies.
+
+    Without texts that is clean minus corrupt.
+    """
     example = "write `by 2 * (clean - corrupt)`"
     for clause in line.clauses:
         if isinstance(clause, syntax.ByClause):
@@ -179,16 +188,37 @@ def _factor(line: syntax.ClaimLine, scope: Scope) -> float | None:
     if clause.sign != "-":
         scope.error("CL226", clause.span, "what is added is a difference", example)
         return None
-    if clause.first.literal or clause.second.literal:
-        literal = clause.first if clause.first.literal else clause.second
-        scope.missing(literal.word.span, "a difference between quoted texts is")
-        return None
     terms = clause.first.word.text, clause.second.word.text
-    if terms == ("clean", "corrupt"):
-        return factor.value
-    if terms == ("corrupt", "clean"):
-        return -factor.value
+    if clause.first.literal and clause.second.literal:
+        return (factor.value, terms) if _can_be_added(clause, scope) else None
+    if terms == ("clean", "corrupt") and not clause.first.literal:
+        return factor.value, None
+    if terms == ("corrupt", "clean") and not clause.first.literal:
+        return -factor.value, None
+    if clause.first.literal or clause.second.literal:
+        message = "a difference is between two quoted texts, or between `clean` and `corrupt`"
+        scope.error("CL226", clause.span, message, f"{example}, or two texts in quotes")
+        return None
     wrong = clause.first if terms[0] not in ("clean", "corrupt") else clause.second
     message = f"the difference is between `clean` and `corrupt`, not `{wrong.word.text}`"
-    scope.error("CL226", wrong.word.span, message, example)
+    scope.error("CL226", wrong.word.span, message, f"{example}, or two texts in quotes")
     return None
+
+
+def _can_be_added(clause: syntax.DifferenceClause, scope: Scope) -> bool:
+    """Whether two texts make a difference."""
+    words = clause.first.word, clause.second.word
+    if words[0].text == words[1].text:
+        message = "both texts are the same, so nothing is added"
+        scope.error("CL249", words[1].span, message, "write texts that differ")
+        return False
+    for word in words:
+        if not word.text:
+            message = "an empty text has nothing to read"
+            scope.error("CL249", word.span, message, 'write `" "` to compare with nothing')
+            return False
+        if len(word.text) > MAX_TEMPLATE_LENGTH:
+            message = f"a text has at most {MAX_TEMPLATE_LENGTH:,} characters"
+            scope.error("CL228", word.span, message)
+            return False
+    return True

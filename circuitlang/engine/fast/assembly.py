@@ -26,6 +26,7 @@ from circuitlang.plan import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
 )
 
 
@@ -54,7 +55,7 @@ def _job(setting: Setting, index: int, intervention: Intervention, values: Recei
             return activation_job(setting, index, intervention)
         case PatchTogether():
             return together_job(setting, index, intervention)
-        case Steer():
+        case Steer() | SteerByTexts():
             return steer_job(setting, index, intervention)
         case ReadStream():
             return look_job(setting, index, intervention)

@@ -71,7 +71,13 @@ def _stream(
             pair, job.enter = (base.pre(layer), source.pre(layer)), before
         case Activation.RESID_POST:
             pair, job.enter = (base.pre(layer + 1), source.pre(layer + 1)), after
-        case Activation.MLP_OUT:
+        case Activation.POST if patch.head is not None:
+            neuron = Neuron(layer, patch.head)
+            old, new = (world.neuron(neuron, columns) for world in (base, source))
+            write = setting.anatomy.blocks[layer].neurons.neuron_write(neuron.index, new - old)
+            job.added, job.enter = (columns, write), after
+            return
+        case Activation.MLP_OUT | Activation.POST:  # all neurons and the bias, which is the same
             pair, job.enter = (base.mlp_out(layer), source.mlp_out(layer)), after
         case Activation.ATTN_OUT:
             block = setting.anatomy.blocks[layer]

@@ -38,6 +38,7 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
 )
 
 
@@ -142,7 +143,7 @@ class _Assembly:
                 return self._activation(intervention)
             case PatchTogether():
                 return self._together(intervention)
-            case Steer():
+            case Steer() | SteerByTexts():
                 return self._steered(intervention)
             case ReadStream():
                 return Resumption(False, self.geometry.length - 1, self.nothing)
@@ -338,8 +339,10 @@ class _Assembly:
                 extra = 2 * size.output * length
                 split = size.shape.parallel or not size.shape.mlps
                 enter = (layer + 1, Phase.BEFORE) if split else (layer, Phase.MIDDLE)
-            case Activation.RESID_POST | Activation.MLP_OUT:
+            case Activation.RESID_POST | Activation.MLP_OUT | Activation.POST:
                 enter = (layer + 1, Phase.BEFORE)
+        if kind is Activation.POST and patch.head is not None:
+            extra = 2 * size.neuron * self.geometry.count(patch.positions)
         start = self.geometry.first(patch.positions)
         return Resumption(denoising, start, enter, attended, written, extra)
 
@@ -350,13 +353,19 @@ class _Assembly:
             patch.direction is Direction.DENOISING,
             self.geometry.first(patch.positions),
         )
-        heads = [site for site in patch.sites if site.head is not None]
+        parts = [site.component for site in patch.sites]
+        heads = [s for s, part in zip(patch.sites, parts, strict=True) if isinstance(part, Head)]
         first = min((site.layer for site in heads), default=self.layers)
-        first_mlp = min((s.layer for s in patch.sites if s.head is None), default=self.layers)
+        first_mlp = min((c.layer for c in parts if c and _in_mlp(c)), default=self.layers)
+        neurons = [part.layer for part in parts if isinstance(part, Neuron)]
         patterns = [site for site in heads if site.activation is Activation.PATTERN]
         one = size.attention(length, length) // 2
         # The source's pattern of every head of a layer, for each site anew, and over its values.
         extra = one * (size.shape.heads + 1) * len(patterns)
+        # A neuron's activation in the source, which worlds do not keep, and in the pass.
+        extra += size.neuron * sum(length + self._in_pass(layer, start) for layer in neurons)
+        if any(isinstance(part, Embed) for part in parts):
+            return Resumption(denoising, start, (0, Phase.BEFORE), extra=extra)
         if first_mlp < first or (first_mlp == first and self.parallel):
             return Resumption(denoising, start, (first_mlp, Phase.BEFORE), extra=extra)
         own = [site for site in heads if site.layer == first]
@@ -373,8 +382,12 @@ class _Assembly:
             return () if site.head is None else (site.head,)
         return self.size.shape.group_of(site.head)
 
-    def _steered(self, steer: Steer) -> Resumption:
-        """Mirrors `put`: where the first direction is added to the stream."""
+    def _steered(self, steer: Steer | SteerByTexts) -> Resumption:
+        """Mirrors `put`: where the first direction is added to the stream.
+
+        A mean takes the prompts' own differences, those of texts are at hand.
+        """
+        own = 2 * isinstance(steer, Steer)
         size, length = self.size, self.geometry.length
         split = size.shape.parallel or not size.shape.mlps
         enter, extra = self.nothing, 0
@@ -386,7 +399,9 @@ class _Assembly:
                 case Activation.Z | Activation.ATTN_OUT | Activation.RESID_MID if not split:
                     behind = (site.layer, Phase.MIDDLE)
             if site.activation is Activation.ATTN_OUT:
-                extra += 2 * size.output * length
+                extra += own * size.output * length
+            elif site.activation is Activation.POST:
+                extra += own * size.neuron * length
             elif site.head is not None:
                 extra += size.slot * length
             enter = min(enter, behind)

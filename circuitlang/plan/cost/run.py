@@ -35,6 +35,8 @@ from circuitlang.plan.intervention import (
     RunCircuitAlone,
     RunWithout,
     Steer,
+    SteerByTexts,
+    neuron_layers,
 )
 from circuitlang.plan.plan import Experiment, Plan
 
@@ -112,9 +114,15 @@ def run_cost(
     batches: Sequence[Geometry],
     engine: EngineCost,
     memory: int = WORLDS_MEMORY,
+    texts: Sequence[Geometry] = (),
 ) -> RunCost:
-    """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes."""
+    """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes.
+
+    ``texts`` are the pairs of texts that are steered by, a pass each.
+    """
     worlds = _worlds(plan, size, batches, engine, memory)
+    for pair in texts:
+        worlds += passes(size, pair, 1)
     whole_vocabulary = plan.circuit.metric.reads_whole_vocabulary
     kinds = Counter(kind_of(experiment.intervention) for experiment in plan.experiments)
     stacked, whole = Work(), worlds
@@ -162,7 +170,7 @@ def kind_of(intervention: Intervention) -> str:
             return "paths"
         case PatchActivation() | PatchTogether():
             return "activations"
-        case Steer():
+        case Steer() | SteerByTexts():
             return "steering"
         case ReadStream():
             return "logit lens"
@@ -177,13 +185,16 @@ def _worlds(
 ) -> Work:
     """Clean and corrupt runs, and means.
 
-    Means come from the corrupt runs when those of all batches are held at once, else from a pass
-    of their own; directions to steer by always take a pass over either prompts.
+    Means come from the corrupt runs when those of all batches are held at once and no neuron is
+    named, else from a pass of their own; directions to steer by always take a pass over either
+    prompts.
     """
     fast = engine is EngineCost.FAST
     held = world_bytes(size, plan.circuit.model.dtype, fast=fast)
     means = any(map(_uses_means, plan.experiments))
-    means = means and held * sum(g.tokens for g in batches) > memory
+    # Worlds do not keep what single neurons do.
+    apart = bool(neuron_layers(e.intervention for e in plan.experiments))
+    means = means and (apart or held * sum(g.tokens for g in batches) > memory)
     steers = any(isinstance(e.intervention, Steer) for e in plan.experiments)
     total = Work()
     for geometry, times in Counter(batches).items():
