@@ -187,7 +187,13 @@ sections = st.one_of(
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("name"), strings, some(options, 0)),
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("gguf"), strings, some(options, 0)),
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("builtin"), words, some(options, 0)),
-    st.builds(tree.MetricSection, st.just(NOWHERE), words, some(token_sets, least=0)),
+    st.builds(
+        tree.MetricSection,
+        st.just(NOWHERE),
+        words,
+        some(token_sets, least=0),
+        st.just(()) | st.tuples(words, words),
+    ),
     st.builds(tree.PromptsSection, st.just(NOWHERE), some(prompt_lines, 0, 5)),
     st.builds(tree.NodesSection, st.just(NOWHERE), some(node_lines, 0, 5)),
     st.builds(tree.EdgesSection, st.just(NOWHERE), some(edge_lines, 0, 5)),
@@ -214,7 +220,8 @@ def tokens_of(section: tree.Section) -> list[Token]:
             return ["model", *kind, value, *_flat(pairs)]
         case tree.MetricSection():
             sets = _flat([[",", *_token_set(tokens)] for tokens in section.arguments])[1:]
-            return ["metric", section.name.text, *(["(", *sets, ")"] if sets else [])]
+            given = ["(", *sets, ")"] if sets else []
+            return ["metric", section.name.text, *given, *(w.text for w in section.spacing)]
     keyword = type(section).__name__.removesuffix("Section").lower()
     lines = [[*_line(line), LINE] for line in section.lines]
     body = [*_flat(lines)[:-1], MAYBE_LINE] if lines else []

@@ -12,6 +12,9 @@ from circuitlang.source import Span
 ANSWER = "answer"
 """The slot that a metric of one word reads when the file names none."""
 
+JOINED = ("without", "space")
+"""Words after a metric whose own words stand right after the prompt."""
+
 NUMBER = re.compile(r"[0-9]{1,18}")
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {">": gt, "<": lt, ">=": ge, "<=": le}
 
@@ -94,17 +97,19 @@ class Metric:
     The words are those of the clean prompt in every world, so a corrupt or patched run is scored on
     the same tokens (Wang et al. 2022, section 3). `prob_diff` is that of Hanna et al. 2023
     (arXiv:2305.00586, section 2). ``answer`` is None for `kl`, and ``distractor`` for all that do
-    not compare.
+    not compare. ``joined``: words stand right after the prompt, and not after a space.
     """
 
     name: str
     answer: Argument | None = None
     distractor: Argument | None = None
+    joined: bool = field(default=False, metadata={"later": True})
     span: Span = field(default=Span(0, 0), compare=False)
 
     def __str__(self) -> str:
         shown = ", ".join(map(str, self.arguments))
-        return f"{self.name}({shown})" if shown else self.name
+        name = f"{self.name}({shown})" if shown else self.name
+        return f"{name} {' '.join(JOINED)}" if self.joined else name
 
     @property
     def kind(self) -> Kind:

@@ -21,6 +21,10 @@ def _content(value: Any) -> Any:  # noqa: ANN401 - any frozen value
         return value.value
     if is_dataclass(value):
         content = {f.name: _content(getattr(value, f.name)) for f in fields(value) if f.compare}
+        for each in fields(value):
+            # What came later is left out while it says nothing new: old evidence keeps its id.
+            if each.metadata.get("later") and getattr(value, each.name) == each.default:
+                del content[each.name]
         return {"kind": type(value).__name__, **content}
     if isinstance(value, tuple):
         return [_content(item) for item in value]

@@ -101,7 +101,12 @@ class TreeBuilder(Transformer[Token, tree.Document]):
         return tree.Argument(_span(meta), word(name), given)
 
     def metric(self, meta: Meta, children: list[Any]) -> tree.MetricSection:
-        return tree.MetricSection(_span(meta), word(children[0]), tuple(children[1:]))
+        name, sets = word(children[0]), _of(tree.TokenSet, children)
+        spacing = next(iter(_of(tuple, children)), ())
+        return tree.MetricSection(_span(meta), name, sets, spacing)
+
+    def spacing(self, meta: Meta, children: list[Any]) -> tuple[tree.Word, ...]:
+        return tuple(map(word, children))
 
     def token_set(self, meta: Meta, children: list[Any]) -> tree.TokenSet:
         first, *rest = children

@@ -338,9 +338,9 @@ def _one_line(section: tree.CircuitSection | tree.ModelSection | tree.MetricSect
             words = [shown.get(kind, _quoted(value))]
             words += [f"{name.text} {_bare(option)}" for name, option in options]
             return " ".join(["model", *words])
-        case tree.MetricSection(name=name, arguments=arguments):
+        case tree.MetricSection(name=name, arguments=arguments, spacing=spacing):
             given = f"({', '.join(map(_token_set, arguments))})" if arguments else ""
-            return f"metric {name.text}{given}"
+            return " ".join([f"metric {name.text}{given}", *(word.text for word in spacing)])
 
 
 def _token_set(tokens: tree.TokenSet) -> str:

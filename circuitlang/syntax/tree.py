@@ -157,11 +157,20 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class MetricSection:
-    """`metric logit_diff(IO, S)`, `metric prob_diff(NEXT > YY, NEXT <= YY)`, `metric kl`."""
+    """`metric logit_diff(IO, S)`, `metric prob_diff(NEXT > YY, NEXT <= YY)`, `metric kl`.
+
+    ``spacing`` are the two words after it, as in `metric logit_diff(L, X) without space`.
+    """
 
     span: Span = field(compare=False)
     name: Word
     arguments: tuple[TokenSet, ...]
+    spacing: tuple[Word, ...] = ()
+
+    @property
+    def spacing_span(self) -> Span:
+        """Where these two words stand."""
+        return Span(self.spacing[0].span.start, self.spacing[-1].span.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from circuitlang.circuit.bound import Unit
 from circuitlang.circuit.claim import CircuitTest
 from circuitlang.circuit.metric import (
     ANSWER,
+    JOINED,
     METRICS,
     NUMBER,
     Argument,
@@ -30,14 +31,17 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
         return None
     name = section.name.text
     lists = _lists(scope.prompts)
+    joined = _joined(section, scope)
+    if joined is None:
+        return None
     if METRICS[name].arguments == 1 and not section.arguments and ANSWER in lists:
-        return Metric(name, ANSWER, span=section.span)
+        return Metric(name, ANSWER, joined=joined, span=section.span)
     if len(section.arguments) != METRICS[name].arguments:
         if section.arguments or not scope.lacks("prompts"):  # their `answer` may only be unread
             _wrong_count(section, scope)
         return None
     told: set[str] = set()
-    found = [_argument(each, name, lists, told, scope) for each in section.arguments]
+    found = [_argument(each, section, lists, told, scope) for each in section.arguments]
     if None in found:
         return None
     arguments = [each for each in found if each is not None]
@@ -45,7 +49,31 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
     place = section.arguments[-1].span if section.arguments else section.span
     if answer and distractor and not _differ(place, answer, distractor, lists, scope):
         return None
-    return Metric(name, answer, distractor, section.span)
+    return Metric(name, answer, distractor, joined, section.span)
+
+
+def is_joined(section: syntax.Section | None) -> bool:
+    """Whether a metric's words are written `without space`."""
+    return isinstance(section, syntax.MetricSection) and _words_of(section) == JOINED
+
+
+def _words_of(section: syntax.MetricSection) -> tuple[str, ...]:
+    return tuple(word.text for word in section.spacing)
+
+
+def _joined(section: syntax.MetricSection, scope: Scope) -> bool | None:
+    """Whether `without space` stands there; None where something else does."""
+    if not section.spacing:
+        return False
+    if not is_joined(section):
+        shown, hint = " ".join(_words_of(section)), f"`{' '.join(JOINED)}` may stand there"
+        scope.error("CL220", section.spacing_span, f"unknown words `{shown}`", hint)
+        return None
+    if METRICS[section.name.text].arguments:
+        return True
+    message = f"`{section.name.text}` names no word that could follow without a space"
+    scope.error("CL226", section.spacing_span, message, "delete the two words")
+    return None
 
 
 def _lists(prompts: Prompts | None) -> dict[str, tuple[str, ...]]:
@@ -70,11 +98,12 @@ def _wrong_count(section: syntax.MetricSection, scope: Scope) -> None:
 
 def _argument(
     written: syntax.TokenSet,
-    metric: str,
+    section: syntax.MetricSection,
     lists: dict[str, tuple[str, ...]],
     told: set[str],
     scope: Scope,
 ) -> Argument | None:
+    metric = section.name.text
     if written.limit is not None:
         if metric != "prob_diff":
             message = f"`{metric}` reads single words, and this is a set"
@@ -83,8 +112,12 @@ def _argument(
         return _word_set(written, written.limit, lists, told, scope)
     word = written.term.word
     if written.term.literal:
+        if is_joined(section) and word.text.strip() != word.text:
+            message = f"`{' '.join(JOINED)}`, and this word begins or ends with one"
+            scope.error("CL333", word.span, message, f'write `"{word.text.strip()}"`')
+            return None
         if word.text.strip():
-            # A word stands after a space, whether or not it is written.
+            # Else a word stands after a space, whether or not it is written.
             return FixedWord(word.text.strip())
         scope.error("CL305", word.span, "the word is empty", "write a word between the quotes")
         return None

@@ -56,6 +56,8 @@ class _Columns:
     words: Sequence[str]
     places: Sequence[str]
     tokens: Sequence[str]
+    joined: bool
+    """Whether words follow the prompt without a space."""
 
     @classmethod
     def of(cls, records: Iterable[Record], scope: Scope) -> "_Columns":
@@ -72,7 +74,8 @@ class _Columns:
                 places[name] = None
             elif numbered and numbered[1] in known and numbered[1] not in own:
                 places[numbered[1]] = None
-        return cls(known, [name for name in known if name in named], [*places], [*tokens])
+        words = [name for name in known if name in named]
+        return cls(known, words, [*places], [*tokens], scope.metric_is_joined)
 
     def positions(self) -> frozenset[str]:
         """What could be named as a position, for those who misspell it."""
@@ -102,7 +105,7 @@ class _Reading:
         clean, corrupt = _prompt(values, CLEAN), _prompt(values, CORRUPT)
         if clean == corrupt:
             raise _RowError("`clean` and `corrupt` are the same")
-        words = tuple((name, _word(values, name)) for name in columns.words)
+        words = tuple((name, _word(values, name, columns.joined)) for name in columns.words)
         template = self._template(values)
         tokens = tuple((name, _token(values, name + _AT_TOKEN)) for name in columns.tokens)
         own: list[tuple[str, int, int, int]] = []
@@ -264,9 +267,15 @@ def _prompt(values: Mapping[str, object], column: str) -> str:
     return text
 
 
-def _word(values: Mapping[str, object], column: str) -> str:
-    """A word or a text; the one space that it may begin with is the one before it in a prompt."""
-    word = _text(values, column).removeprefix(" ")
+def _word(values: Mapping[str, object], column: str, joined: bool = False) -> str:
+    """A word or a text; the one space that it may begin with is the one before it in a prompt.
+
+    One that is ``joined`` to the prompt has none.
+    """
+    text = _text(values, column)
+    if joined and text.startswith(" "):
+        raise _RowError(f"`{column}` begins with a space, and the metric's words have none")
+    word = text.removeprefix(" ")
     if word != word.strip():
         raise _RowError(f"`{column}` begins or ends with white space")
     return word
