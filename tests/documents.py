@@ -177,8 +177,15 @@ token_sets = st.one_of(
         tree.TokenSet,
         st.just(NOWHERE),
         words.map(lambda name: tree.Term(name, False)),
-        st.sampled_from([">", "<", ">=", "<="]),
+        st.sampled_from([">", "<", ">=", "<=", "!="]),
         words,
+        st.none() | words,
+    ),
+    st.builds(
+        tree.TokenSet,
+        st.just(NOWHERE),
+        words.map(lambda name: tree.Term(name, False)),
+        choice=words,
     ),
 )
 options = st.tuples(words, words | texts.map(word))
@@ -289,7 +296,8 @@ def _line(line: tree.BlockLine) -> list[str]:
 
 def _token_set(tokens: tree.TokenSet) -> list[str]:
     limit = [tokens.comparison, tokens.limit.text] if tokens.limit else []
-    return [_term(tokens.term), *limit]
+    chosen = [tokens.choice.text] if tokens.choice else []
+    return [*chosen, _term(tokens.term), *limit]
 
 
 def _term(term: tree.Term) -> str:

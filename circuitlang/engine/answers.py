@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitlang.circuit import Circuit, FixedWord, PromptPair, WordList, WordSet
+from circuitlang.circuit import Circuit, FixedWord, Largest, PromptPair, WordList, WordSet
 from circuitlang.engine.target import Target
 from circuitlang.engine.tokenizer import Tokenizer
 from circuitlang.evidence import Misalignment
@@ -84,7 +84,8 @@ class Answers:
             if isinstance(argument, FixedWord):
                 words = WordList((), (argument.text,), span=metric.span)
             else:
-                name = argument.name if isinstance(argument, WordSet) else argument
+                words_of = argument.words if isinstance(argument, Largest) else argument
+                name = words_of.name if isinstance(words_of, WordSet) else words_of
                 drawn = (word for pair in pairs for word in pair.words[index])
                 own = WordList((), tuple(dict.fromkeys(drawn)), span=metric.span)
                 words = lists.get(name, own)

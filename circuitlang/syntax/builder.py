@@ -109,10 +109,12 @@ class TreeBuilder(Transformer[Token, tree.Document]):
         return tuple(map(word, children))
 
     def token_set(self, meta: Meta, children: list[Any]) -> tree.TokenSet:
-        first, *rest = children
-        if not rest:
-            return tree.TokenSet(_span(meta), _term(first))
-        return tree.TokenSet(_span(meta), _term(first), str(rest[0]), word(rest[1]))
+        signs = [token for token in children if token.type not in ("NAME", "STRING")]
+        end = children.index(signs[0]) if signs else len(children)
+        *before, name = children[:end]
+        limit = word(children[end + 1]) if signs else None
+        chosen = word(before[0]) if before else None
+        return tree.TokenSet(_span(meta), _term(name), "".join(signs), limit, chosen)
 
     def nodes(self, meta: Meta, children: list[Any]) -> tree.NodesSection:
         return tree.NodesSection(_span(meta), _lines(children))

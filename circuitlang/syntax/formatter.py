@@ -344,8 +344,9 @@ def _one_line(section: tree.CircuitSection | tree.ModelSection | tree.MetricSect
 
 
 def _token_set(tokens: tree.TokenSet) -> str:
+    chosen = f"{tokens.choice.text} " if tokens.choice else ""
     limit = f" {tokens.comparison} {tokens.limit.text}" if tokens.limit else ""
-    return _term(tokens.term) + limit
+    return chosen + _term(tokens.term) + limit
 
 
 def _quoted(word: tree.Word) -> str:

@@ -147,12 +147,16 @@ class PromptsSection:
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """`IO`, `" he"`, or `NEXT > YY`: a name, and what its words are compared with."""
+    """`IO`, `" he"`, or `NEXT > YY`: a name, and what its words are compared with.
+
+    ``choice`` is the word before it that says what is taken of a set: `max LETTERS != L`.
+    """
 
     span: Span = field(compare=False)
     term: Term
     comparison: str = ""
     limit: Word | None = None
+    choice: Word | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,7 @@ def prompts_of(
     digest: str,
     line: syntax.FileLine,
     sample: tuple[int | None, int],
+    beside: tuple[WordList, ...],
     scope: Scope,
 ) -> Prompts | None:
     """Prompts of the records; None, with every problem reported, when some cannot be used."""
@@ -189,7 +190,12 @@ def prompts_of(
         return None
     columns = _Columns.of(records, scope)
     # A name that is only misspelled is reported where the metric writes it.
-    strange = (n for n in sorted(scope.metric_names) if closest(n, columns.words) is None)
+    listed = {slot: words.span for words in beside for slot in words.slots}
+    for column in sorted({*listed} & {*columns.known}):
+        message = f"`{column}` has its words already, in `{name}`"
+        scope.error("CL309", listed[column], message, "give the list another name")
+    named = sorted(scope.metric_names - {*listed})
+    strange = (n for n in named if closest(n, [*columns.words, *listed]) is None)
     needed = (CLEAN, CORRUPT, *(n for n in strange if n not in (CLEAN, CORRUPT)))
     missing = [column for column in needed if column not in columns.known]
     if missing and columns.known:
@@ -226,7 +232,7 @@ def prompts_of(
     data = DataFile(digest, name, rows)
     templates = reading.templates(line)
     scope.places = Places(templates, columns.positions())
-    return Prompts(templates, lists, (), wanted or len(rows), seed, (), data)
+    return Prompts(templates, (*lists, *beside), (), wanted or len(rows), seed, (), data)
 
 
 def _tell(problems: Mapping[int, str], of: int, line: syntax.FileLine, scope: Scope) -> None:
