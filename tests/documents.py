@@ -177,8 +177,15 @@ token_sets = st.one_of(
         tree.TokenSet,
         st.just(NOWHERE),
         words.map(lambda name: tree.Term(name, False)),
-        st.sampled_from([">", "<", ">=", "<="]),
+        st.sampled_from([">", "<", ">=", "<=", "!="]),
         words,
+        st.none() | words,
+    ),
+    st.builds(
+        tree.TokenSet,
+        st.just(NOWHERE),
+        words.map(lambda name: tree.Term(name, False)),
+        choice=words,
     ),
 )
 options = st.tuples(words, words | texts.map(word))
@@ -187,7 +194,13 @@ sections = st.one_of(
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("name"), strings, some(options, 0)),
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("gguf"), strings, some(options, 0)),
     st.builds(tree.ModelSection, st.just(NOWHERE), st.just("builtin"), words, some(options, 0)),
-    st.builds(tree.MetricSection, st.just(NOWHERE), words, some(token_sets, least=0)),
+    st.builds(
+        tree.MetricSection,
+        st.just(NOWHERE),
+        words,
+        some(token_sets, least=0),
+        st.just(()) | st.tuples(words, words),
+    ),
     st.builds(tree.PromptsSection, st.just(NOWHERE), some(prompt_lines, 0, 5)),
     st.builds(tree.NodesSection, st.just(NOWHERE), some(node_lines, 0, 5)),
     st.builds(tree.EdgesSection, st.just(NOWHERE), some(edge_lines, 0, 5)),
@@ -214,7 +227,8 @@ def tokens_of(section: tree.Section) -> list[Token]:
             return ["model", *kind, value, *_flat(pairs)]
         case tree.MetricSection():
             sets = _flat([[",", *_token_set(tokens)] for tokens in section.arguments])[1:]
-            return ["metric", section.name.text, *(["(", *sets, ")"] if sets else [])]
+            given = ["(", *sets, ")"] if sets else []
+            return ["metric", section.name.text, *given, *(w.text for w in section.spacing)]
     keyword = type(section).__name__.removesuffix("Section").lower()
     lines = [[*_line(line), LINE] for line in section.lines]
     body = [*_flat(lines)[:-1], MAYBE_LINE] if lines else []
@@ -282,7 +296,8 @@ def _line(line: tree.BlockLine) -> list[str]:
 
 def _token_set(tokens: tree.TokenSet) -> list[str]:
     limit = [tokens.comparison, tokens.limit.text] if tokens.limit else []
-    return [_term(tokens.term), *limit]
+    chosen = [tokens.choice.text] if tokens.choice else []
+    return [*chosen, _term(tokens.term), *limit]
 
 
 def _term(term: tree.Term) -> str:

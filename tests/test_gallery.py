@@ -114,6 +114,7 @@ def test_pairs_differ_where_they_should(name, tokens):
             at = named(row)
             assert all(clean[at[place]][1:].isupper() for place in ("C1", "C2", "C3"))
             assert clean[-2:] == [clean[at[place]][1:] for place in ("C1", "C2")]
+            assert clean[at["C3"]][1:] == row["answer"] not in corrupt[at["C3"]]
             differing = [i for i in range(tokens) if clean[i] != corrupt[i]]
             assert differing == [at["C3"], at["T3"]]
         assert len(clean) == len(corrupt) == tokens

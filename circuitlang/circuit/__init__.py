@@ -29,7 +29,7 @@ from circuitlang.circuit.component import (
 )
 from circuitlang.circuit.expansion import PromptPair, expand
 from circuitlang.circuit.graph import to_graph
-from circuitlang.circuit.metric import METRICS, FixedWord, Metric, WordSet
+from circuitlang.circuit.metric import METRICS, FixedWord, Largest, Metric, WordSet
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
@@ -70,6 +70,7 @@ __all__ = [
     "FaithfulnessClaim",
     "FixedWord",
     "Head",
+    "Largest",
     "Logits",
     "Metric",
     "ModelReference",

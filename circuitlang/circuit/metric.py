@@ -7,13 +7,21 @@ from functools import cache
 from operator import ge, gt, le, lt
 
 from circuitlang.circuit.bound import Unit
+from circuitlang.circuit.later import later
 from circuitlang.source import Span
 
 ANSWER = "answer"
 """The slot that a metric of one word reads when the file names none."""
 
+JOINED = ("without", "space")
+"""Words after a metric whose own words stand right after the prompt."""
+
 NUMBER = re.compile(r"[0-9]{1,18}")
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {">": gt, "<": lt, ">=": ge, "<=": le}
+"""Of whole numbers; `!=` compares texts."""
+OTHER_THAN = "!="
+LARGEST = "max"
+"""The word before a set of which the largest logit is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,10 @@ class FixedWord:
 
 @dataclass(frozen=True, slots=True)
 class WordSet:
-    """`NEXT > YY`: words of NEXT's list that compare so, as whole numbers, with YY's clean word."""
+    """`NEXT > YY`: words of NEXT's list that compare so, as whole numbers, with YY's clean word.
+
+    `LETTERS != L` has all words but L's. Without a ``comparison`` it has all words.
+    """
 
     name: str
     comparison: str
@@ -70,21 +81,38 @@ class WordSet:
     words: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.comparison} {self.limit}"
+        return self.shown(self.limit)
+
+    def shown(self, limit: str) -> str:
+        """For a reader, with a word in place of the limit."""
+        return f"{self.name} {self.comparison} {limit}" if self.comparison else self.name
 
     def than(self, word: str) -> tuple[str, ...]:
         """The set in a pair whose limit has this clean word; it may be empty."""
-        return _than(self, word)
+        return _than(self, word) if self.comparison else self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """`max LETTERS != L`: the largest logit of a set, whichever word has it in a run."""
+
+    words: WordSet
+
+    def __str__(self) -> str:
+        return f"{LARGEST} {self.words}"
 
 
 @cache
 def _than(words: WordSet, limit: str) -> tuple[str, ...]:
+    if words.comparison == OTHER_THAN:
+        return tuple(word for word in words.words if word != limit)
     holds = COMPARISONS[words.comparison]
     return tuple(word for word in words.words if holds(int(word), int(limit)))
 
 
-Argument = str | FixedWord | WordSet
-"""A slot by its name (its clean word), a fixed word, or a set of words."""
+Argument = str | FixedWord | WordSet | Largest
+"""A slot by its name (its clean word), a fixed word, a set of words, or the largest logit of one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +122,19 @@ class Metric:
     The words are those of the clean prompt in every world, so a corrupt or patched run is scored on
     the same tokens (Wang et al. 2022, section 3). `prob_diff` is that of Hanna et al. 2023
     (arXiv:2305.00586, section 2). ``answer`` is None for `kl`, and ``distractor`` for all that do
-    not compare.
+    not compare. ``joined``: words stand right after the prompt, and not after a space.
     """
 
     name: str
     answer: Argument | None = None
     distractor: Argument | None = None
+    joined: bool = later(False)
     span: Span = field(default=Span(0, 0), compare=False)
 
     def __str__(self) -> str:
         shown = ", ".join(map(str, self.arguments))
-        return f"{self.name}({shown})" if shown else self.name
+        name = f"{self.name}({shown})" if shown else self.name
+        return f"{name} {' '.join(JOINED)}" if self.joined else name
 
     @property
     def kind(self) -> Kind:
@@ -131,9 +161,15 @@ class Metric:
         return _NOISE.get(self.unit, _USUAL_NOISE)
 
     @property
+    def is_linear(self) -> bool:
+        """Whether it is the difference of the same two logits in every run."""
+        takes_largest = any(isinstance(each, Largest) for each in self.arguments)
+        return self.name == "logit_diff" and not takes_largest
+
+    @property
     def reads_whole_vocabulary(self) -> bool:
-        """Whether more than the words' own logits is needed."""
-        return self.name != "logit_diff"
+        """Whether more than two logits are needed."""
+        return not self.is_linear
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -154,12 +190,16 @@ class Metric:
 def _words(argument: Argument, values: Mapping[str, str]) -> tuple[str, ...]:
     if isinstance(argument, FixedWord):
         return (argument.text,)
+    if isinstance(argument, Largest):
+        return _words(argument.words, values)
     if isinstance(argument, WordSet):
-        return argument.than(values[argument.limit])
+        return argument.than(values[argument.limit] if argument.limit else "")
     return (values[argument],)
 
 
 def _shown(argument: Argument, values: Mapping[str, str]) -> str:
+    if isinstance(argument, Largest):
+        return f"{LARGEST} {_shown(argument.words, values)}"
     if isinstance(argument, WordSet):
-        return f"{argument.name} {argument.comparison} {values[argument.limit]}"
+        return argument.shown(values[argument.limit] if argument.limit else "")
     return _words(argument, values)[0]

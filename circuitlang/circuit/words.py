@@ -3,7 +3,7 @@
 ``names``, ``places`` and ``objects`` are those of the IOI data set (Wang et al. 2022,
 redwoodresearch/Easy-Transformer@ea15315, easy_transformer/ioi_dataset.py). ``nouns`` are those of
 the Greater-Than data set (Hanna et al. 2023, hannamw/gpt2-greater-than@0e6dc8c,
-cache/potential_nouns.txt).
+cache/potential_nouns.txt). ``letters`` are the capitals.
 """
 
 BUILTIN_WORDS: dict[str, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ BUILTIN_WORDS: dict[str, tuple[str, ...]] = {
         Katie Lindsay Shannon Vanessa Courtney Christine Alicia Cody Allison Bradley Samuel
         """.split()  # noqa: SIM905 - names are read more easily without quotes
     ),
+    "letters": tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
     "places": ("store", "garden", "restaurant", "school", "hospital", "office", "house", "station"),
     "objects": ("ring", "kiss", "bone", "basketball", "computer", "necklace", "drink", "snack"),
     "nouns": tuple(

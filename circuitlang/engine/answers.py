@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitlang.circuit import Circuit, FixedWord, PromptPair, WordList, WordSet
+from circuitlang.circuit import Circuit, FixedWord, Largest, PromptPair, WordList, WordSet
 from circuitlang.engine.target import Target
 from circuitlang.engine.tokenizer import Tokenizer
 from circuitlang.evidence import Misalignment
@@ -18,8 +18,8 @@ class Answers:
     """The one token of every word of the metric after every template, or why there is none.
 
     The logits at END predict the next token, so a word counts as it would be written there: after a
-    space (templates do not end in one). Only a number after a digit goes on with it, as `32` does
-    in `from 1732 to 17`.
+    space (templates do not end in one). A number after a digit goes on with it, as `32` does in
+    `from 1732 to 17`, and every word does where the metric says so.
     """
 
     def __init__(self, circuit: Circuit, tokenizer: Tokenizer, pairs: Sequence[PromptPair]) -> None:
@@ -84,7 +84,8 @@ class Answers:
             if isinstance(argument, FixedWord):
                 words = WordList((), (argument.text,), span=metric.span)
             else:
-                name = argument.name if isinstance(argument, WordSet) else argument
+                words_of = argument.words if isinstance(argument, Largest) else argument
+                name = words_of.name if isinstance(words_of, WordSet) else words_of
                 drawn = (word for pair in pairs for word in pair.words[index])
                 own = WordList((), tuple(dict.fromkeys(drawn)), span=metric.span)
                 words = lists.get(name, own)
@@ -122,8 +123,15 @@ class Answers:
                 self.problems.append(self._not_one_token(words, place[0], split))
 
     def _after(self, text: str, word: str) -> list[int]:
-        """Tokens that a word adds to a prompt; none when it changes the prompt's own tokens."""
-        goes_on = _is_digit(text[-1:]) and _is_digit(word[:1])
+        """Tokens that a word adds to a prompt; none when it changes the prompt's own tokens.
+
+        The model reads the prompt's tokens as they are. So what goes on with them is the word's own
+        token, also where the tokenizer would write the two together (`(CE` and `O`).
+        """
+        joined = self._circuit.metric.joined
+        goes_on = joined or (_is_digit(text[-1:]) and _is_digit(word[:1]))
+        if joined and (own := self._alone(word)):
+            return own
         before, _ = self._tokenizer.encode(text)
         after, _ = self._tokenizer.encode(f"{text}{word}" if goes_on else f"{text} {word}")
         if after[: len(before)] == before:
@@ -131,7 +139,7 @@ class Answers:
         return self._alone(word) if goes_on else []
 
     def _alone(self, word: str) -> list[int]:
-        """A number's own token, where the whole number is one token (` 1776`).
+        """A word's own token, also where prompt and word together are one (` 1776`).
 
         A prompt that ends in ` 17` can still go on with `76`, as all others of its list do.
         """

@@ -58,7 +58,8 @@ class Reading:
 
 
 def _two_logits(logits: Tensor, words: Sequence[Words], clean: Tensor | None) -> Tensor:
-    return torch.cat([each.logits(logits) for each in words], dim=-1)
+    """The logit of each argument, of a set its largest; neither moves faster than logits do."""
+    return torch.stack([each.logits(logits).amax(-1) for each in words], dim=-1)
 
 
 def _log_p(logits: Tensor, words: Sequence[Words], clean: Tensor | None) -> Tensor:
@@ -164,7 +165,7 @@ class Readout:
     @property
     def tokens(self) -> Tensor | None:
         """Token ids ``[prompt, 2]`` whose logits are the readings; None where more is read."""
-        if self.metric != "logit_diff":
+        if self.metric != "logit_diff" or any(each.ids.shape[1] > 1 for each in self.words):
             return None
         return torch.cat([each.ids for each in self.words], dim=1)
 

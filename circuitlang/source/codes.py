@@ -82,6 +82,7 @@ CODES: dict[str, str] = {
     "CL330": "words that are compared as numbers are none",
     "CL331": "a set of words is empty",
     "CL332": "what the metric compares has a word in common",
+    "CL333": "a space in a word that follows without one",
     "CL401": "unknown model",
     "CL402": "model option",
 }

@@ -101,13 +101,20 @@ class TreeBuilder(Transformer[Token, tree.Document]):
         return tree.Argument(_span(meta), word(name), given)
 
     def metric(self, meta: Meta, children: list[Any]) -> tree.MetricSection:
-        return tree.MetricSection(_span(meta), word(children[0]), tuple(children[1:]))
+        name, sets = word(children[0]), _of(tree.TokenSet, children)
+        spacing = next(iter(_of(tuple, children)), ())
+        return tree.MetricSection(_span(meta), name, sets, spacing)
+
+    def spacing(self, meta: Meta, children: list[Any]) -> tuple[tree.Word, ...]:
+        return tuple(map(word, children))
 
     def token_set(self, meta: Meta, children: list[Any]) -> tree.TokenSet:
-        first, *rest = children
-        if not rest:
-            return tree.TokenSet(_span(meta), _term(first))
-        return tree.TokenSet(_span(meta), _term(first), str(rest[0]), word(rest[1]))
+        signs = [token for token in children if token.type not in ("NAME", "STRING")]
+        end = children.index(signs[0]) if signs else len(children)
+        *before, name = children[:end]
+        limit = word(children[end + 1]) if signs else None
+        chosen = word(before[0]) if before else None
+        return tree.TokenSet(_span(meta), _term(name), "".join(signs), limit, chosen)
 
     def nodes(self, meta: Meta, children: list[Any]) -> tree.NodesSection:
         return tree.NodesSection(_span(meta), _lines(children))

@@ -338,14 +338,15 @@ def _one_line(section: tree.CircuitSection | tree.ModelSection | tree.MetricSect
             words = [shown.get(kind, _quoted(value))]
             words += [f"{name.text} {_bare(option)}" for name, option in options]
             return " ".join(["model", *words])
-        case tree.MetricSection(name=name, arguments=arguments):
+        case tree.MetricSection(name=name, arguments=arguments, spacing=spacing):
             given = f"({', '.join(map(_token_set, arguments))})" if arguments else ""
-            return f"metric {name.text}{given}"
+            return " ".join([f"metric {name.text}{given}", *(word.text for word in spacing)])
 
 
 def _token_set(tokens: tree.TokenSet) -> str:
+    chosen = f"{tokens.choice.text} " if tokens.choice else ""
     limit = f" {tokens.comparison} {tokens.limit.text}" if tokens.limit else ""
-    return _term(tokens.term) + limit
+    return chosen + _term(tokens.term) + limit
 
 
 def _quoted(word: tree.Word) -> str:

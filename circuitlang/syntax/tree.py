@@ -147,21 +147,34 @@ class PromptsSection:
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """`IO`, `" he"`, or `NEXT > YY`: a name, and what its words are compared with."""
+    """`IO`, `" he"`, or `NEXT > YY`: a name, and what its words are compared with.
+
+    ``choice`` is the word before it that says what is taken of a set: `max LETTERS != L`.
+    """
 
     span: Span = field(compare=False)
     term: Term
     comparison: str = ""
     limit: Word | None = None
+    choice: Word | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSection:
-    """`metric logit_diff(IO, S)`, `metric prob_diff(NEXT > YY, NEXT <= YY)`, `metric kl`."""
+    """`metric logit_diff(IO, S)`, `metric prob_diff(NEXT > YY, NEXT <= YY)`, `metric kl`.
+
+    ``spacing`` are the two words after it, as in `metric logit_diff(L, X) without space`.
+    """
 
     span: Span = field(compare=False)
     name: Word
     arguments: tuple[TokenSet, ...]
+    spacing: tuple[Word, ...] = ()
+
+    @property
+    def spacing_span(self) -> Span:
+        """Where these two words stand."""
+        return Span(self.spacing[0].span.start, self.spacing[-1].span.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def acronyms() -> Iterator[Row]:
             continue
         seen.add(clean)
         yield {
-            "clean": clean, "corrupt": corrupt,
+            "clean": clean, "corrupt": corrupt, "answer": third,
             "C1@token": 2, "C2@token": 4, "C3@token": 6, "T3@token": 7,
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ from circuitlang.circuit.circuit import Circuit
 from circuitlang.circuit.resolve.claims import resolve_claims
 from circuitlang.circuit.resolve.edges import resolve_edges
 from circuitlang.circuit.resolve.header import resolve_header, resolve_model
-from circuitlang.circuit.resolve.metric import resolve_metric
+from circuitlang.circuit.resolve.metric import is_joined, resolve_metric
 from circuitlang.circuit.resolve.named import names_in_metric, names_of_positions
 from circuitlang.circuit.resolve.nodes import resolve_nodes
 from circuitlang.circuit.resolve.prompts import resolve_prompts
@@ -48,6 +48,7 @@ def resolve(
     model, known = resolve_model(sections.get(syntax.ModelSection), scope)
     scope.shape = shape or known
     scope.metric_names = names_in_metric(sections.get(syntax.MetricSection))
+    scope.metric_is_joined = is_joined(sections.get(syntax.MetricSection))
     scope.position_names = names_of_positions(document)
     prompts = resolve_prompts(sections.get(syntax.PromptsSection), scope)
     scope.prompts = prompts

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from circuitlang.circuit.prompts import Prompts
+from circuitlang.circuit.prompts import Prompts, WordList
 from circuitlang.circuit.resolve.limits import MAX_COLUMNS, MAX_DATA_BYTES, MAX_ROWS
 from circuitlang.circuit.resolve.rows import Record, prompts_of
 from circuitlang.circuit.resolve.scope import Scope
@@ -29,9 +29,15 @@ class UnusableError(ValueError):
 
 
 def resolve_data(
-    line: syntax.FileLine, sample: tuple[int | None, int], scope: Scope
+    line: syntax.FileLine,
+    sample: tuple[int | None, int],
+    lists: tuple[WordList, ...],
+    scope: Scope,
 ) -> Prompts | None:
-    """The pairs of a data file; None, with every bad row reported, when it cannot be used."""
+    """The pairs of a data file; None, with every bad row reported, when it cannot be used.
+
+    ``lists`` are those that stand beside it.
+    """
     name = line.path.text
     try:
         data = _read(_inside(scope.folder, name))
@@ -45,7 +51,7 @@ def resolve_data(
         scope.error("CL321", line.path.span, str(error), error.hint)
         return None
     digest = hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()
-    return prompts_of(records, digest, line, sample, scope)
+    return prompts_of(records, digest, line, sample, lists, scope)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -4,10 +4,14 @@ from circuitlang.circuit.bound import Unit
 from circuitlang.circuit.claim import CircuitTest
 from circuitlang.circuit.metric import (
     ANSWER,
+    COMPARISONS,
+    JOINED,
+    LARGEST,
     METRICS,
     NUMBER,
     Argument,
     FixedWord,
+    Largest,
     Metric,
     WordSet,
 )
@@ -18,6 +22,7 @@ from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
+_OF_LOGITS = "logit_diff"
 _EXAMPLES = {0: "", 1: "(IO)", 2: "(IO, S)"}
 _SHOWN = 6
 
@@ -30,14 +35,17 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
         return None
     name = section.name.text
     lists = _lists(scope.prompts)
+    joined = _joined(section, scope)
+    if joined is None:
+        return None
     if METRICS[name].arguments == 1 and not section.arguments and ANSWER in lists:
-        return Metric(name, ANSWER, span=section.span)
+        return Metric(name, ANSWER, joined=joined, span=section.span)
     if len(section.arguments) != METRICS[name].arguments:
         if section.arguments or not scope.lacks("prompts"):  # their `answer` may only be unread
             _wrong_count(section, scope)
         return None
     told: set[str] = set()
-    found = [_argument(each, name, lists, told, scope) for each in section.arguments]
+    found = [_argument(each, section, lists, told, scope) for each in section.arguments]
     if None in found:
         return None
     arguments = [each for each in found if each is not None]
@@ -45,7 +53,31 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
     place = section.arguments[-1].span if section.arguments else section.span
     if answer and distractor and not _differ(place, answer, distractor, lists, scope):
         return None
-    return Metric(name, answer, distractor, section.span)
+    return Metric(name, answer, distractor, joined, section.span)
+
+
+def is_joined(section: syntax.Section | None) -> bool:
+    """Whether a metric's words are written `without space`."""
+    return isinstance(section, syntax.MetricSection) and _words_of(section) == JOINED
+
+
+def _words_of(section: syntax.MetricSection) -> tuple[str, ...]:
+    return tuple(word.text for word in section.spacing)
+
+
+def _joined(section: syntax.MetricSection, scope: Scope) -> bool | None:
+    """Whether `without space` stands there; None where something else does."""
+    if not section.spacing:
+        return False
+    if not is_joined(section):
+        shown, hint = " ".join(_words_of(section)), f"`{' '.join(JOINED)}` may stand there"
+        scope.error("CL220", section.spacing_span, f"unknown words `{shown}`", hint)
+        return None
+    if METRICS[section.name.text].arguments:
+        return True
+    message = f"`{section.name.text}` names no word that could follow without a space"
+    scope.error("CL226", section.spacing_span, message, "delete the two words")
+    return None
 
 
 def _lists(prompts: Prompts | None) -> dict[str, tuple[str, ...]]:
@@ -70,25 +102,52 @@ def _wrong_count(section: syntax.MetricSection, scope: Scope) -> None:
 
 def _argument(
     written: syntax.TokenSet,
-    metric: str,
+    section: syntax.MetricSection,
     lists: dict[str, tuple[str, ...]],
     told: set[str],
     scope: Scope,
 ) -> Argument | None:
+    metric = section.name.text
+    if written.choice is not None:
+        if choice(written.choice, [LARGEST], scope) is None:
+            return None
+        if metric != _OF_LOGITS:
+            message = f"`{LARGEST}` takes the largest logit of a set, and `{metric}` takes none"
+            scope.error("CL226", written.span, message, f"it belongs to `{_OF_LOGITS}`")
+            return None
+        words = _word_set(written, lists, told, scope)
+        return Largest(words) if words else None
     if written.limit is not None:
         if metric != "prob_diff":
             message = f"`{metric}` reads single words, and this is a set"
-            scope.error("CL226", written.span, message, "sets belong to `prob_diff`")
+            hint = "sets belong to `prob_diff`"
+            if metric == _OF_LOGITS:
+                hint = f"write `{LARGEST} {scope.source.slice(written.span)}`, its largest logit"
+            scope.error("CL226", written.span, message, hint)
             return None
-        return _word_set(written, written.limit, lists, told, scope)
+        return _word_set(written, lists, told, scope)
     word = written.term.word
     if written.term.literal:
+        if is_joined(section) and word.text.strip() != word.text:
+            message = f"`{' '.join(JOINED)}`, and this word begins or ends with one"
+            scope.error("CL333", word.span, message, f'write `"{word.text.strip()}"`')
+            return None
         if word.text.strip():
-            # A word stands after a space, whether or not it is written.
+            # Else a word stands after a space, whether or not it is written.
             return FixedWord(word.text.strip())
         scope.error("CL305", word.span, "the word is empty", "write a word between the quotes")
         return None
-    return word.text if _is_slot(word, lists, scope) else None
+    return word.text if _has_a_word(word, lists, scope) else None
+
+
+def _has_a_word(word: syntax.Word, lists: dict[str, tuple[str, ...]], scope: Scope) -> bool:
+    """Whether each prompt has a word for a name: a list beside a data file has none."""
+    data = scope.prompts.data if scope.prompts else None
+    if data is not None and word.text in lists and word.text not in dict(data.rows[0].words):
+        message = f"`{word.text}` is a list, and no column of the data file"
+        scope.error("CL301", word.span, message, f"lists are for sets: `{word.text} != answer`")
+        return False
+    return _is_slot(word, lists, scope)
 
 
 def _is_slot(word: syntax.Word, lists: dict[str, tuple[str, ...]], scope: Scope) -> bool:
@@ -103,16 +162,18 @@ def _is_slot(word: syntax.Word, lists: dict[str, tuple[str, ...]], scope: Scope)
 
 def _word_set(
     written: syntax.TokenSet,
-    limit: syntax.Word,
     lists: dict[str, tuple[str, ...]],
     told: set[str],
     scope: Scope,
 ) -> WordSet | None:
     """The set; ``told`` holds lists that have been said not to be numbers."""
-    known = [_is_slot(word, lists, scope) for word in (written.term.word, limit)]
+    known = [_is_slot(written.term.word, lists, scope)]
+    if written.limit is not None:
+        known.append(_has_a_word(written.limit, lists, scope))
     if not all(known):
         return None
-    for word in (written.term.word, limit):
+    compared = (written.term.word, written.limit) if written.comparison in COMPARISONS else ()
+    for word in filter(None, compared):
         wrong = [each for each in lists.get(word.text, ()) if not NUMBER.fullmatch(each)]
         if wrong and word.text in told:
             return None
@@ -130,7 +191,8 @@ def _word_set(
         message = f"`{name}` has more than {MAX_SET_WORDS:,} words, the most that sets are taken of"
         scope.error("CL228", written.term.word.span, message)
         return None
-    return WordSet(name, written.comparison, limit.text, words)
+    limit = written.limit.text if written.limit else ""
+    return WordSet(name, written.comparison, limit, words)
 
 
 def _differ(
@@ -149,7 +211,7 @@ def _differ(
             message, hint = f"`{answer}` minus itself is always zero", "compare it with another"
         scope.error("CL222", place, message, hint)
         return False
-    if isinstance(answer, WordSet) or isinstance(distractor, WordSet):
+    if isinstance(answer, WordSet | Largest) or isinstance(distractor, WordSet | Largest):
         return True  # what the sets are is known pair by pair
     one, other = (_own(each, lists) for each in (answer, distractor))
     shared = min(set(one) & set(other), default=None)

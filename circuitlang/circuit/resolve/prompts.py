@@ -52,23 +52,37 @@ def _made_elsewhere(
     generators: Sequence[syntax.GeneratorLine],
     scope: Scope,
 ) -> Prompts | None:
-    """Prompts of a file or of a generator, which stand alone but for `sample`."""
+    """Prompts of a file or of a generator, which stand alone but for `sample`.
+
+    Beside a file there may be lists of words for the sets of the metric.
+    """
     what = "a data file" if files else "a generator"
     sources: list[syntax.FileLine | syntax.GeneratorLine] = [*files, *generators]
     first = min(sources, key=lambda line: line.span.start)
+    beside = (syntax.SampleLine, syntax.WordsLine) if files else (syntax.SampleLine,)
     for line in section.lines:
-        if line is not first and not isinstance(line, syntax.SampleLine):
+        if line is not first and not isinstance(line, beside):
             message = f"the prompts come from {what} alone, with nothing but `sample` beside it"
             scope.error("CL225", line.span, message, "delete one of the two")
             break
     sample = _sample(_of(syntax.SampleLine, section), scope)
     if isinstance(first, syntax.FileLine):
-        prompts = resolve_data(first, sample, scope)
+        prompts = resolve_data(first, sample, _lists_for_sets(section, scope), scope)
     else:
         prompts = resolve_generator(first, sample, scope)
     if prompts is None:
         scope.broken.add("prompts")
     return prompts
+
+
+def _lists_for_sets(section: syntax.PromptsSection, scope: Scope) -> tuple[WordList, ...]:
+    """Lists that no slot is filled from, which only the metric can speak of."""
+    lines = _at_most(MAX_WORD_LISTS, _of(syntax.WordsLine, section), "word lists", scope)
+    for word in (word for line in lines for word in line.slots):
+        if word.text not in scope.metric_names:
+            hint = scope.suggest(word.text, scope.metric_names)
+            scope.error("CL303", word.span, f"the metric does not name `{word.text}`", hint)
+    return resolve_word_lists(lines, scope)
 
 
 def _from_templates(section: syntax.PromptsSection, scope: Scope) -> Prompts | None:

@@ -163,8 +163,10 @@ def _places_of(slot: str, places: Places) -> Iterator[Position]:
 
 def _has_a_direct_effect(end: End | None, line: syntax.ClaimLine, scope: Scope) -> bool:
     """Whether the metric is one that parts add up to, and the node writes where it is read."""
-    if scope.metric is not None and scope.metric.name != _LINEAR:
+    if scope.metric is not None and not scope.metric.is_linear:
         message = f"`{scope.metric.name}` is no sum of what the parts write"
+        if scope.metric.name == _LINEAR:
+            message = "the largest logit of a set is no sum of what the parts write"
         hint = "`direct_effect` needs `metric logit_diff(a, b)`"
         scope.error("CL222", line.kind_span, message, hint)
         return False

@@ -56,6 +56,8 @@ class _Columns:
     words: Sequence[str]
     places: Sequence[str]
     tokens: Sequence[str]
+    joined: bool
+    """Whether words follow the prompt without a space."""
 
     @classmethod
     def of(cls, records: Iterable[Record], scope: Scope) -> "_Columns":
@@ -72,7 +74,8 @@ class _Columns:
                 places[name] = None
             elif numbered and numbered[1] in known and numbered[1] not in own:
                 places[numbered[1]] = None
-        return cls(known, [name for name in known if name in named], [*places], [*tokens])
+        words = [name for name in known if name in named]
+        return cls(known, words, [*places], [*tokens], scope.metric_is_joined)
 
     def positions(self) -> frozenset[str]:
         """What could be named as a position, for those who misspell it."""
@@ -102,7 +105,7 @@ class _Reading:
         clean, corrupt = _prompt(values, CLEAN), _prompt(values, CORRUPT)
         if clean == corrupt:
             raise _RowError("`clean` and `corrupt` are the same")
-        words = tuple((name, _word(values, name)) for name in columns.words)
+        words = tuple((name, _word(values, name, columns.joined)) for name in columns.words)
         template = self._template(values)
         tokens = tuple((name, _token(values, name + _AT_TOKEN)) for name in columns.tokens)
         own: list[tuple[str, int, int, int]] = []
@@ -177,6 +180,7 @@ def prompts_of(
     digest: str,
     line: syntax.FileLine,
     sample: tuple[int | None, int],
+    beside: tuple[WordList, ...],
     scope: Scope,
 ) -> Prompts | None:
     """Prompts of the records; None, with every problem reported, when some cannot be used."""
@@ -186,7 +190,12 @@ def prompts_of(
         return None
     columns = _Columns.of(records, scope)
     # A name that is only misspelled is reported where the metric writes it.
-    strange = (n for n in sorted(scope.metric_names) if closest(n, columns.words) is None)
+    listed = {slot: words.span for words in beside for slot in words.slots}
+    for column in sorted({*listed} & {*columns.known}):
+        message = f"`{column}` has its words already, in `{name}`"
+        scope.error("CL309", listed[column], message, "give the list another name")
+    named = sorted(scope.metric_names - {*listed})
+    strange = (n for n in named if closest(n, [*columns.words, *listed]) is None)
     needed = (CLEAN, CORRUPT, *(n for n in strange if n not in (CLEAN, CORRUPT)))
     missing = [column for column in needed if column not in columns.known]
     if missing and columns.known:
@@ -223,7 +232,7 @@ def prompts_of(
     data = DataFile(digest, name, rows)
     templates = reading.templates(line)
     scope.places = Places(templates, columns.positions())
-    return Prompts(templates, lists, (), wanted or len(rows), seed, (), data)
+    return Prompts(templates, (*lists, *beside), (), wanted or len(rows), seed, (), data)
 
 
 def _tell(problems: Mapping[int, str], of: int, line: syntax.FileLine, scope: Scope) -> None:
@@ -264,9 +273,15 @@ def _prompt(values: Mapping[str, object], column: str) -> str:
     return text
 
 
-def _word(values: Mapping[str, object], column: str) -> str:
-    """A word or a text; the one space that it may begin with is the one before it in a prompt."""
-    word = _text(values, column).removeprefix(" ")
+def _word(values: Mapping[str, object], column: str, joined: bool = False) -> str:
+    """A word or a text; the one space that it may begin with is the one before it in a prompt.
+
+    One that is ``joined`` to the prompt has none.
+    """
+    text = _text(values, column)
+    if joined and text.startswith(" "):
+        raise _RowError(f"`{column}` begins with a space, and the metric's words have none")
+    word = text.removeprefix(" ")
     if word != word.strip():
         raise _RowError(f"`{column}` begins or ends with white space")
     return word

@@ -22,7 +22,7 @@ class Scope:
     """Shared by the resolvers of one file; filled section by section.
 
     ``metric_names`` and ``position_names`` are those that the file writes anywhere: of what prompts
-    have, only they are needed.
+    have, only they are needed. ``metric_is_joined``: the metric's words follow without a space.
     """
 
     source: SourceText
@@ -40,6 +40,7 @@ class Scope:
     pairs: int = 0
     metric_names: frozenset[str] = frozenset()
     position_names: frozenset[str] = frozenset()
+    metric_is_joined: bool = False
 
     def error(self, code: str, span: Span, message: str, hint: str = "") -> None:
         """Note a mistake; resolution goes on. After `MAX_MISTAKES` only the last note is added."""
