@@ -41,13 +41,15 @@ class Gated:
     """Evidence of the pairs that are judged, with the account of all.
 
     ``measured`` is the evidence of all pairs that differ, whether they are judged or not. ``unfit``
-    says why nothing may be judged; it is empty when something may.
+    says why nothing may be judged; it is empty when something may. ``refused`` is the part of it
+    that is not about how few pairs are left, which only judging minds.
     """
 
     evidence: Evidence
     measured: Evidence
     pairs: Pairs
     unfit: str
+    refused: str
 
 
 def gate(evidence: Evidence, circuit: Circuit) -> Gated:
@@ -100,8 +102,11 @@ def gate(evidence: Evidence, circuit: Circuit) -> Gated:
     )
     lossy = {*(evidence.prompts[row].template for row in skipped)}
     lossy |= {pair.template for pair in evidence.skipped}
-    unfit = uneven or _refused(groups, pairs.drawn, len(distinct)) or _too_few(templates, lossy)
-    return Gated(on_prompts(evidence, judged), on_prompts(evidence, distinct), pairs, unfit)
+    refused = uneven or _refused(groups, pairs.drawn, len(distinct))
+    unfit = refused or _too_few(templates, lossy)
+    return Gated(
+        on_prompts(evidence, judged), on_prompts(evidence, distinct), pairs, unfit, refused
+    )
 
 
 def number_of(evidence: Evidence, row: int) -> int:

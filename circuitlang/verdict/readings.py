@@ -7,7 +7,6 @@ import numpy as np
 from circuitlang.circuit import (
     Circuit,
     Claim,
-    Correction,
     Metric,
     ReadingClaim,
     ReadingKind,
@@ -22,6 +21,7 @@ from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of, finite
 from circuitlang.verdict.orientation import of_metric
 from circuitlang.verdict.sampling import Tested, sample_effects
+from circuitlang.verdict.whole import Family
 
 
 def effect_or_reading(claim: Claim, need: Need, evidence: Evidence, metric: Metric) -> Effect:
@@ -56,9 +56,8 @@ def score_tested(claim: ReadingClaim, need: Need, evidence: Evidence, circuit: C
     scores = _numbers(evidence.scores.get(name, ()))
     effect = Effect(scores, None, f"mean({claim.kind})")
     settings = circuit.settings
-    family = 1 if settings.correction is Correction.NONE else len(circuit.all_claims)
     draws = Resampler((0,) * len(scores), settings.resamples, settings.seed)
-    (tested,) = sample_effects([(effect, claim.bound)], draws, settings.significance, family)
+    (tested,) = sample_effects([(effect, claim.bound)], draws, Family.of(circuit))
     if isinstance(tested, str):
         raise NotMeasuredError(tested)
     return tested
