@@ -20,6 +20,7 @@ from circuitlang.report import ClaimReport
 from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of, finite
 from circuitlang.verdict.orientation import of_metric
+from circuitlang.verdict.possible import is_share
 from circuitlang.verdict.sampling import Tested, sample_effects
 from circuitlang.verdict.whole import Family
 
@@ -38,6 +39,8 @@ def effect_or_reading(claim: Claim, need: Need, evidence: Evidence, metric: Metr
     if column is None:
         raise NotMeasuredError("the run ended before this was read")
     read = finite(column, "reading", evidence)
+    if claim.kind.is_share and not all(map(is_share, read)):
+        raise NotMeasuredError(f"a value of `{claim.kind}` is no number between 0 and 1")
     whole, over = None, ""
     if claim.kind is ReadingKind.DIRECT_EFFECT and claim.bound.unit is Unit.FRACTION:
         whole, over = finite(evidence.clean, "clean run", evidence), " / mean(clean)"
@@ -71,7 +74,7 @@ def _raise_error(name: str, evidence: Evidence) -> None:
 def _numbers(column: Sequence[float | None]) -> Array:
     if len(column) < 2:
         raise NotMeasuredError("the run ended before this was read")
-    if any(value is None or not abs(value) <= 1 + 1e-3 for value in column):
+    if any(value is None or not is_share(value) for value in column):
         raise NotMeasuredError("an attention score is no number between 0 and 1")
     return np.array(column, dtype=np.float64)
 
