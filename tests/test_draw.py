@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlang.circuit import MLP, AblationClaim, Circuit, Head, Role
-from circuitlang.draw import DrawingError, render, render_dot, renderer, style
+from circuitlang.circuit import MLP, AblationClaim, Circuit, Direction, Head, Role
+from circuitlang.draw import DrawingError, render, render_dot, render_mermaid, renderer, style
 from circuitlang.draw.label import quote
 from circuitlang.draw.scene import build_scene, verdicts_of
 from circuitlang.report import Verdict
@@ -161,6 +161,16 @@ def test_slots_arrows_and_absence_are_told_apart():
     assert f'color="{style.ABSENT}"' in absent
     assert "arrowhead=normal" in each
     assert "&gt;= 0.2 logits" in logits
+
+
+@pytest.mark.parametrize("draw", [render_dot, render_mermaid])
+def test_denoising_is_told_from_noising(draw):
+    """Necessity and sufficiency are two questions, so their lines must not look the same."""
+    circuit = sample_circuit()
+    first, *others = circuit.edges
+    other = replace(first, direction=Direction.DENOISING)
+    assert "denoising" not in draw(circuit)
+    assert draw(replace(circuit, edges=(other, *others))).count("1% by denoising") == 1
 
 
 @pytest.mark.parametrize("text", PAYLOADS)

@@ -442,7 +442,7 @@ def test_exported_edges_are_imported_again(path: Path) -> None:
     assert any("absent" in words for words in lost) == bool(absent)
     if circuit.shape is None:
         return
-    text, again = eap_ig_json(circuit, circuit.shape, 16, {0: 0.5})
+    text, again = eap_ig_json(circuit, circuit.shape, 16, {})
     assert again == lost
     graph = json.loads(text)
     found = read_found(text)
@@ -461,18 +461,51 @@ def test_exported_edges_are_imported_again(path: Path) -> None:
     assert in_graph == inside | {"logits"}
 
 
-def test_scores_go_along() -> None:
-    circuit = circuit_of((ROOT / "circuits" / "ioi.circuit").read_text("utf-8"))
-    number = next(n for n, e in enumerate(circuit.edges) if not e.absent)
-    text, _ = edge_list_text(circuit, {number: -0.123456789})
-    scored = [edge for edge in read_found(text).edges if edge.score is not None]
-    assert {edge.score for edge in scored} == {-0.123457}
-    edge = circuit.edges[number]
-    assert len(scored) == len(edge.senders) * len(edge.receivers)
-    shape = KNOWN_SHAPES["gpt2"]
-    infos = json.loads(eap_ig_json(circuit, shape, 768, {number: 0.25})[0])["edges"].values()
-    assert sum(info["score"] == 0.25 for info in infos) == len(scored)
-    assert {info["score"] for info in infos} <= {0.25, 0.0}
+SCORED = """model "gpt2"
+prompts {
+ clean "When {IO} and {S} went home, {S} thanked"
+ corrupt S2 = IO
+ IO, S from names
+}
+metric logit_diff(IO, S)
+nodes {
+ A L0.H1, L1.H2
+ B L5.H5
+}
+edges {
+ A -> B.V
+ L0.H1 -> L5.H5.V
+ B -> logits
+ L6.H6 ~> logits
+ A -> B.K -> L9.H9.Q
+}
+"""
+
+
+def test_a_score_is_the_effect_of_that_edge_alone() -> None:
+    """Not of its group, of a path, or of all ways through the MLPs: these are no edge's own."""
+    circuit = circuit_of(SCORED)
+    effects = {0: 0.5, 1: -0.123456789, 2: 0.25, 3: 0.75, 4: 0.875}
+    text, lost = edge_list_text(circuit, effects)
+    scored = {(e.sender, e.receiver): e.score for e in read_found(text).edges}
+    assert scored == {
+        ("L0.H1", "L5.H5.V"): -0.123457, ("L1.H2", "L5.H5.V"): None,
+        ("L5.H5", "logits"): 0.25, ("L6.H6", "logits"): None,
+    }  # fmt: skip
+    told = [line for line in text.splitlines() if line.startswith("#")]
+    assert told == [
+        "# the effect of `A -> B.V` as a whole: 0.5",
+        "# the effect of `L6.H6 ~> logits` as a whole: 0.75",
+    ]
+    assert lost[-1].startswith("2 effects left out, not of one direct edge alone")
+    graph, also = eap_ig_json(circuit, KNOWN_SHAPES["gpt2"], 768, effects)
+    scores = {name: info["score"] for name, info in json.loads(graph)["edges"].items()}
+    assert scores == {
+        "a0.h1->a5.h5<v>": -0.123456789, "a1.h2->a5.h5<v>": 0.0,
+        "a5.h5->logits": 0.25, "a6.h6->logits": 0.0,
+    }  # fmt: skip
+    assert also == lost
+    assert not any("effect" in words for words in edge_list_text(circuit, {})[1])
 
 
 def test_what_the_formats_cannot_hold_is_counted() -> None:

@@ -8,7 +8,7 @@ import jsonschema
 import networkx
 import pytest
 
-from circuitlang.circuit import to_graph
+from circuitlang.circuit import Circuit, to_graph
 from circuitlang.interchange import graph_json, graphml, read_found, sayable, select
 from circuitlang.interchange.found import EMBED_IS_A_COMPONENT
 from circuitlang.interchange.names import ends_of
@@ -18,7 +18,7 @@ from tests.front_end import ROOT, circuit_of, read_file
 from tests.sample_report import sample_circuit, sample_report
 from tests.test_draw import PAYLOADS, small_circuit, with_texts
 from tests.test_imports import RUN, heavy
-from tests.test_interchange import EXCERPT, FILES, pairs, pairs_of
+from tests.test_interchange import EXCERPT, FILES, SCORED, pairs, pairs_of
 
 BUILTIN = ROOT / "circuits" / "builtin_ioi.circuit"
 PAGE = (ROOT / "docs" / "interchange.md").read_text("utf-8")
@@ -174,34 +174,72 @@ def test_json_is_the_graph(path: Path) -> None:
     assert found == [
         (s, r, e["slot"], e["claim"], e["absent"]) for s, r, e in truth.edges(data=True)
     ]
-    assert [claim["text"] for claim in data["graph"]["claims"]] == [c.text for c in circuit.claims]
-    assert all(e["bound"] == str(circuit.edges[e["claim"]].bound) for e in data["edges"])
+    claims = data["graph"]["claims"]
+    assert [(c["text"], c["bound"]) for c in claims] == [
+        (c.text, str(c.bound)) for c in circuit.all_claims
+    ]
+    # A claim lists its edges, and only an edge that stands alone says what is said of its claim.
+    for number, claim in enumerate(claims):
+        own = [e for e in data["edges"] if e["claim"] == number]
+        assert claim["edges"] == [[e["source"], e["target"], e["key"]] for e in own]
+        assert all(e["alone"] == (claim["kind"] == "edge") for e in own)
+        assert all(e.get("bound") == (claim["bound"] if e["alone"] else None) for e in own)
     jsonschema.validate(data, _schema())
 
 
-def test_verdicts_stand_at_their_edges() -> None:
-    circuit, report = sample_circuit(), sample_report()
+def published() -> tuple[Circuit, Report]:
+    """The circuit of SmolLM2 and its report: groups, absences, and edges that stand alone."""
+    _, circuit, _ = read_file(ROOT / "circuits" / "smollm2_ioi.circuit")
+    assert circuit is not None
+    text = (ROOT / "docs" / "evidence" / "smollm2_ioi.report.json").read_text("utf-8")
+    return circuit, Report.model_validate_json(text)
+
+
+JUDGED = {"verdict", "effect", "low", "high", "unit"}
+
+
+def test_verdicts_stand_at_the_claim_and_at_an_edge_alone() -> None:
+    circuit, report = published()
     data = json.loads(graph_json(circuit, report))
     jsonschema.validate(data, _schema())
+    claims = data["graph"]["claims"]
+    for claim, judged in zip(claims, report.claims, strict=True):
+        if (estimate := judged.estimate) is None:
+            assert claim.keys() & JUDGED == {"verdict"}
+            continue
+        numbers = (estimate.value, estimate.interval.low, estimate.interval.high, estimate.unit)
+        assert (claim["effect"], claim["low"], claim["high"], claim["unit"]) == numbers
+        assert claim["verdict"] == judged.verdict
     for edge in data["edges"]:
-        judged = report.claims[edge["claim"]]
-        assert judged.estimate is not None
-        assert (edge["verdict"], edge["effect"]) == (judged.verdict, judged.estimate.value)
-        interval = judged.estimate.interval
-        assert (edge["low"], edge["high"], edge["unit"]) == (
-            interval.low,
-            interval.high,
-            "fraction",
+        claim = claims[edge["claim"]]
+        assert {name: edge[name] for name in edge.keys() & JUDGED} == (
+            {name: claim[name] for name in JUDGED} if edge["alone"] else {}
         )
-    others = {claim["text"]: claim for claim in data["graph"]["claims"]}
-    assert others["ablate SIH >= 50% by mean"] == {
-        "text": "ablate SIH >= 50% by mean", "verdict": "ERROR",
-    }  # fmt: skip
+    assert {edge["alone"] for edge in data["edges"]} == {True, False}
+    assert [c["kind"] for c in claims if c["text"].startswith("ablate")] == ["other"]
+
+
+def test_a_claim_without_an_estimate_has_a_verdict_alone() -> None:
+    data = json.loads(graph_json(sample_circuit(), sample_report()))
+    jsonschema.validate(data, _schema())
+    (ablate,) = (c for c in data["graph"]["claims"] if c["text"].startswith("ablate"))
+    assert (ablate["verdict"], ablate.keys() & JUDGED) == ("ERROR", {"verdict"})
+
+
+def test_no_hop_of_a_path_says_what_the_path_does() -> None:
+    circuit = circuit_of(SCORED)
+    data = json.loads(graph_json(circuit))
+    paths = [c for c in data["graph"]["claims"] if c["kind"] == "path"]
+    assert paths
+    hops = [e for e in data["edges"] if e["kind"] == "path_hop"]
+    assert len(hops) == sum(len(c["edges"]) for c in paths)
+    assert all(not e["alone"] and e["hop"] >= 1 and "bound" not in e for e in hops)
+    assert all((e["hop"] is None) == (e["kind"] != "path_hop") for e in data["edges"])
 
 
 def test_the_page_describes_every_field() -> None:
     """The tables of docs/interchange.md are the schema: no field more, none less."""
-    circuit, report = sample_circuit(), sample_report()
+    circuit, report = published()
     data = json.loads(graph_json(circuit, report))
     tables = _tables()
     for name, rows in (
@@ -226,7 +264,7 @@ def _tables() -> dict[str, dict[str, str]]:
 def _schema() -> dict:
     """A JSON Schema from the page's tables."""
     types = {"text": "string", "number": "number", "true or false": "boolean"}
-    types |= {"list of texts": "array", "list of claims": "array"}
+    types |= dict.fromkeys(("list of texts", "list of claims", "list of lists"), "array")
 
     def of(fields: dict[str, str]) -> dict:
         properties = {
@@ -244,38 +282,34 @@ def _schema() -> dict:
     return {"type": "object", "properties": properties, "required": [*properties]}
 
 
+def in_order(edges: list[dict], without: str) -> list[list]:
+    return sorted(sorted((k, v) for k, v in e.items() if k != without) for e in edges)
+
+
 def test_graphml_is_read_again_with_its_types(tmp_path: Path) -> None:
-    circuit, report = sample_circuit(), sample_report()
-    text, lost = graphml(circuit, report)
-    assert lost == (f"{len(circuit.claims)} claims that are no edges left out",)
-    (tmp_path / "a.graphml").write_text(text, encoding="utf-8")
+    circuit, report = published()
+    (tmp_path / "a.graphml").write_text(graphml(circuit, report), encoding="utf-8")
     graph = networkx.read_graphml(tmp_path / "a.graphml", force_multigraph=True)
-    truth = to_graph(circuit)
-    assert set(graph.nodes) == set(truth.nodes)
-    assert graph.nodes["L9.H9"] == {
-        "kind": "head", "layer": 9, "roles": "NMH", "positions": "END",
+    truth = json.loads(graph_json(circuit, report))
+    assert set(graph.nodes) == {node["id"] for node in truth["nodes"]}
+    assert graph.nodes["L24.H4"] == {
+        "kind": "head", "layer": 24, "roles": "NNMH", "positions": "END",
     }  # fmt: skip
     assert "layer" not in graph.nodes["logits"]
-    edges = [
-        (s, r, e.get("slot"), e["absent"], e["claim"], e["effect"], e["verdict"])
-        for s, r, e in graph.edges(data=True)
+    edges = [{"source": s, "target": r, **e} for s, r, e in graph.edges(data=True)]
+    truth_edges = [
+        {n: ", ".join(v) if isinstance(v, list) else v for n, v in e.items() if v is not None}
+        for e in truth["edges"]
     ]
-    claims = report.claims
-    assert sorted(edges, key=str) == sorted(
-        (
-            (s, r, e["slot"], e["absent"], e["claim"], claims[e["claim"]].estimate.value,
-             claims[e["claim"]].verdict.value)
-            for s, r, e in truth.edges(data=True)
-        ),
-        key=str,
-    )  # fmt: skip
-    assert graph.graph["model"] == "gpt2"
+    assert in_order(edges, "id") == in_order(truth_edges, "key")
+    assert graph.graph["model"] == truth["graph"]["model"]
+    assert json.loads(graph.graph["claims"]) == truth["graph"]["claims"]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_hostile_texts_stay_texts(payload: str) -> None:
     circuit = with_texts(small_circuit(), "N", payload)
-    graph = networkx.parse_graphml(graphml(circuit)[0], force_multigraph=True)
+    graph = networkx.parse_graphml(graphml(circuit), force_multigraph=True)
     assert set(graph.nodes) == set(to_graph(circuit).nodes)
     if "\ud800" not in payload:
         assert json.loads(graph_json(circuit))["graph"]["title"] == payload
@@ -287,9 +321,11 @@ def test_export_to_a_file_to_stdout_and_with_a_report(here: Path, call) -> None:
     report = ROOT / "docs" / "evidence" / "smollm2_ioi.report.json"
     smollm = ROOT / "circuits" / "smollm2_ioi.circuit"
     outcome = call("export", smollm, "-f", "json", "--report", report)
-    assert {edge["verdict"] for edge in json.loads(outcome.out)["edges"]} == {"PASS"}
+    judged = json.loads(outcome.out)["graph"]["claims"]
+    assert {claim["verdict"] for claim in judged} == {"PASS"}
     outcome = call("export", smollm, "-f", "edges", "--report", report)
-    assert all(edge.score is not None for edge in read_found(outcome.out).edges)
+    scored = {e.name: e.score for e in read_found(outcome.out).edges if e.score is not None}
+    assert [*scored] == ["A17.4->A23.3.K"]  # the only edge that is claimed by itself
     outcome = call("export", BUILTIN, "-f", "json", "--report", report)
     assert outcome.code == 2
     assert "does not fit" in outcome.err

@@ -78,9 +78,9 @@ def judged(name, patched, *, bound=">= 20%", claims="ablate A >= 10%", settings=
 
 
 def columns(seed=0):
-    """A metric that is lower when better: clean near 1, corrupt near 5, patched near 2 and 3."""
+    """A metric that is lower when better: clean near 2, corrupt near 6, patched near 3 and 4."""
     rng = np.random.default_rng(seed)
-    return [level + 0.1 * rng.normal(size=N) for level in (1.0, 5.0, 2.0, 3.0)]
+    return [level + 0.1 * rng.normal(size=N) for level in (2.0, 6.0, 3.0, 4.0)]
 
 
 def test_metrics_have_the_directions_that_are_documented():
@@ -91,6 +91,8 @@ def test_metrics_have_the_directions_that_are_documented():
 def test_less_of_a_lower_is_better_metric_is_judged_as_more_of_its_opposite(name):
     """Law: `loss` with some values gives the verdicts and numbers of `logprob` with minus these."""
     clean, corrupt, one, other = columns()
+    if name == "kl":
+        clean = np.zeros(N)  # from which it is counted
     claims = "ablate A >= 10%\n  faithfulness >= 80%"
     made = {0: one, 1: other, (2, Use.CIRCUIT): one, (2, Use.EMPTY): corrupt}
     minus = {key: -column for key, column in made.items()}
@@ -108,15 +110,78 @@ def test_less_of_a_lower_is_better_metric_is_judged_as_more_of_its_opposite(name
 
 @pytest.mark.parametrize("name", LOWER)
 def test_an_effect_is_the_share_of_what_the_whole_corruption_loses(name):
-    report = judged(name, {0: [2.0] * N, 1: [4.0] * N}, clean=[1.0] * N, corrupt=[5.0] * N)
+    least = 0.0 if name == "kl" else 2.0
+    clean, corrupt = [least] * N, [least + 4.0] * N
+    patched = {0: [least + 1] * N, 1: [least + 3] * N}
+    report = judged(name, patched, clean=clean, corrupt=corrupt)
     assert [c.estimate.value for c in report.claims] == [pytest.approx(x) for x in (0.25, 0.75)]
     assert [c.estimate.change for c in report.claims] == [pytest.approx(x) for x in (1.0, 3.0)]
+    if name == "kl":
+        return
     # A part that hurts has a negative effect.
-    (worse, _) = judged(
-        name, {0: [0.5] * N, 1: [1.0] * N}, clean=[1.0] * N, corrupt=[5.0] * N
-    ).claims
+    (worse, _) = judged(name, {0: [1.5] * N, 1: [2.0] * N}, clean=clean, corrupt=corrupt).claims
     assert worse.estimate.value == pytest.approx(-0.125)
     assert worse.verdict is Verdict.FAIL
+
+
+LIMITS = {
+    "prob": (0, 1), "prob_diff": (-1, 1), "accuracy": (0, 1), "logprob": (None, 0),
+    "loss": (0, None), "kl": (0, None), "rank": (1, None), "logit_diff": (None, None),
+}  # fmt: skip
+"""From the definitions: a probability lies between 0 and 1, so its logarithm is not positive; the
+first of all tokens has rank 1; a divergence is not negative (Gibbs)."""
+INSIDE = {"prob": (0.9, 0.1), "prob_diff": (0.9, -0.9), "accuracy": (1.0, 0.0)} | {
+    "logprob": (-1.0, -5.0), "loss": (1.0, 5.0), "kl": (0.0, 5.0), "rank": (1.0, 5.0),
+    "logit_diff": (5.0, -5.0),
+}  # fmt: skip
+BEYOND = [
+    (name, limit, side)
+    for name, limits in LIMITS.items()
+    for limit, side in zip(limits, (-1, 1), strict=True)
+    if limit is not None
+]
+
+
+def test_every_metric_has_the_limits_of_its_definition():
+    assert {name: (kind.least, kind.most) for name, kind in METRICS.items()} == LIMITS
+
+
+def with_one(column, value):
+    return [*column[:7], value, *column[8:]]
+
+
+@pytest.mark.parametrize("name, limit, side", BEYOND)
+@pytest.mark.parametrize("beyond, possible", [(1e-6, True), (5e-4, False), (6.5, False)])
+def test_a_value_that_a_metric_cannot_have_is_no_evidence(name, limit, side, beyond, possible):
+    """Neither in a patched run, whose claim alone it ends, nor in those that all claims need."""
+    value, (clean, corrupt) = limit + side * beyond, ([x] * N for x in INSIDE[name])
+    patched = {0: with_one(clean, value), 1: corrupt}
+    one, other = judged(name, patched, clean=clean, corrupt=corrupt).claims
+    assert (one.estimate is not None) == possible
+    assert other.estimate is not None
+    if not possible:
+        where = "above" if side > 0 else "below"
+        words = f"its {name} is {value:.6g} on prompt 8, and none lies {where} {limit}"
+        assert (one.verdict, words in one.reason) == (Verdict.ERROR, True)
+    good = {0: clean, 1: corrupt}
+    for worlds in (
+        {"clean": with_one(clean, value), "corrupt": corrupt},
+        {"clean": clean, "corrupt": with_one(corrupt, value)},
+    ):
+        found = judged(name, good, **worlds).claims
+        assert [c.estimate is not None for c in found] == [possible] * 2
+
+
+def test_the_clean_run_does_not_diverge_from_itself():
+    good = {0: [1.0] * N, 1: [2.0] * N}
+    for value, possible in ((0.0, True), (1e-6, True), (0.01, False)):
+        report = judged("kl", good, clean=with_one([0.0] * N, value), corrupt=[5.0] * N)
+        assert [c.estimate is not None for c in report.claims] == [possible] * 2
+
+
+def test_no_logit_difference_is_impossible():
+    report = judged("logit_diff", {0: [-1e6] * N, 1: [1e6] * N}, clean=[1e3] * N, corrupt=[0.0] * N)
+    assert all(c.estimate is not None for c in report.claims)
 
 
 def test_denoising_a_divergence_restores_a_share_of_it():
@@ -138,13 +203,18 @@ def test_faithfulness_of_a_divergence_is_the_part_of_it_that_is_gone():
     assert "F(C) = -0.2, F(M) = 0;" in claim.also, "a share of nothing is not printed"
 
 
+def possible(name, value):
+    """A column of a value that is meant to lie between -1 and 1, moved to where the metric lies."""
+    return [value + {"logprob": -1.0, "loss": 1.0, "kl": 1.0, "rank": 2.0}.get(name, 0.0)] * N
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_raw_bounds_are_in_the_metrics_unit(name):
     unit = METRICS[name].unit
     sign = -1 if name in LOWER else 1
-    patched = [sign * 0.5] * N
+    patched = possible(name, sign * 0.5)
     report = judged(
-        name, {0: patched, 1: patched}, clean=[sign * 1.0] * N, corrupt=[0.0] * N,
+        name, {0: patched, 1: patched}, clean=possible(name, sign), corrupt=possible(name, 0.0),
         bound=f">= 0.25 {unit}",
     )  # fmt: skip
     claim = report.claims[0]
@@ -170,11 +240,12 @@ def test_a_probability_has_less_noise_than_a_logit():
 @pytest.mark.parametrize("name", METRICS)
 def test_wrong_pairs_are_those_that_the_metric_can_call_wrong(name):
     """Of a difference: not above zero. Else: the answer is not the likeliest token."""
-    clean = np.full(N, 1.0)
-    clean[[3, 8]] = -0.5, 0.0
+    clean, corrupt = (np.full(N, value) for value in INSIDE[name])
+    if METRICS[name].of_differences:
+        clean[[3, 8]] = -0.5, 0.0
     hits = [i not in (8, 50, 87) for i in range(N)]
-    patched = [0.5] * N
-    report = judged(name, {0: patched, 1: patched}, clean=clean, answered=hits)
+    patched = {0: corrupt, 1: corrupt}
+    report = judged(name, patched, clean=clean, corrupt=corrupt, answered=hits)
     numbers = [pair.number for pair in report.pairs.wrong.pairs]
     kind = METRICS[name]
     assert numbers == ([4, 9] if kind.of_differences else [] if name == "kl" else [9, 51, 88])
@@ -193,9 +264,9 @@ def test_pairs_without_a_difference_are_so_within_the_metrics_noise():
 @pytest.mark.parametrize("name", METRICS)
 def test_the_printed_baseline_is_true_of_the_metric(name):
     sign = -1 if name in LOWER else 1
-    report = judged(
-        name, {0: [sign * 0.5] * N, 1: [sign * 0.5] * N}, clean=[sign * 1.0] * N, corrupt=[0.0] * N
-    )
+    patched = {0: possible(name, sign * 0.5), 1: possible(name, sign * 0.5)}
+    worlds = {"clean": possible(name, sign), "corrupt": possible(name, 0.0)}
+    report = judged(name, patched, **worlds)
     text = " ".join(render_terminal(report, width=110).split())
     unit = METRICS[name].unit
     more, less = ("corrupt", "clean") if name in LOWER else ("clean", "corrupt")
@@ -206,10 +277,12 @@ def test_the_printed_baseline_is_true_of_the_metric(name):
     assert ("answered wrongly" in text) == (name != "kl")
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "kl"])  # none is below 0
 def test_a_corruption_that_makes_things_better_is_told(name):
     sign = -1 if name in LOWER else 1
-    report = judged(name, {0: [0.0] * N, 1: [0.0] * N}, clean=[0.0] * N, corrupt=[sign * 1.0] * N)
+    patched = {0: possible(name, 0.0), 1: possible(name, 0.0)}
+    worlds = {"clean": possible(name, 0.0), "corrupt": possible(name, sign)}
+    report = judged(name, patched, **worlds)
     swapped = METRICS[name].of_differences
     hint = "are the two words of the metric exchanged?" if swapped else "better on the corrupt"
     assert {claim.verdict for claim in report.claims} == {Verdict.ERROR}

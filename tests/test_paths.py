@@ -320,6 +320,9 @@ def test_a_path_in_the_graph_and_the_drawing():
         [(d, s, "V") for d in ("L0.H1", "L0.H10") for s in ("L7.H3", "L8.H6")]
         + [(s, "L9.H6", "Q") for s in ("L7.H3", "L8.H6")] + [("L9.H6", "logits", None)]
     )  # fmt: skip
+    data = [data for *_, data in graph.edges(data=True) if not data["claim"]]
+    kinds = {(hop["kind"], hop["hop"], hop["alone"]) for hop in data}
+    assert kinds == {("path_hop", hop, False) for hop in (1, 2, 3)}
     assert (graph.nodes["embed"]["kind"], graph.nodes["embed"]["layer"]) == ("embed", None)
     assert (graph.nodes["L2.MLP[5]"]["kind"], graph.nodes["L2.MLP[5]"]["layer"]) == ("neuron", 2)
     dot = render_dot(circuit)

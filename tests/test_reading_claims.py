@@ -206,6 +206,21 @@ def test_what_was_not_read_is_an_error(claim):
     assert only(judged(["induction NMH >= 0.4"], [[]])).verdict is Verdict.ERROR
 
 
+SHARES = ["attention NMH END -> IO >= 0.5", "copying NMH >= 50%", "induction NMH >= 0.4"]
+SHARES += ["previous_token NMH >= 0.4", "duplicate_token NMH <= 0.4"]
+
+
+@pytest.mark.parametrize("claim", SHARES)
+@pytest.mark.parametrize(
+    "value, possible", [(5.0, False), (-0.5, False), (1.01, False), (1 + 1e-6, True), (-1e-6, True)]
+)
+def test_no_share_lies_beyond_0_and_1(claim, value, possible):
+    count = 100 if claim.startswith(("attention", "copying")) else SEQUENCES
+    found = only(judged([claim], [[*[0.7] * (count - 1), value]]))
+    assert (found.verdict is not Verdict.ERROR) == possible
+    assert possible or "no number between 0 and 1" in found.reason
+
+
 def test_a_column_of_another_length_is_an_error():
     claim = only(judged(["attention NMH END -> IO >= 0.5"], [[0.6] * 99]))
     assert claim.verdict is Verdict.ERROR

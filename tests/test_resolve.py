@@ -651,9 +651,12 @@ def test_the_graph_says_what_the_file_says() -> None:
     assert graph.edges["L0.H1", "L7.H3", 0] == {
         "slot": "V",
         "kind": "through_mlps",
+        "direction": "noising",
         "absent": False,
         "positions": ("S2",),
         "claim": 0,
+        "hop": None,
+        "alone": False,
         "text": "EARLY ~> LATE.V >= 5%",
     }
     (absent,) = graph.get_edge_data("L1.MLP", "logits").values()

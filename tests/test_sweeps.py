@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformer_lens import patching
 
-from circuitlang.circuit import AT_END, TOKEN, ModelReference, Position, SweepKind
+from circuitlang.circuit import AT_END, TOKEN, Correction, ModelReference, Position, SweepKind
 from circuitlang.engine import load_transformer, measure
 from circuitlang.engine.choice import EngineName
 from circuitlang.engine.layout import layout_of, with_layout
@@ -22,7 +22,9 @@ from circuitlang.plan.cost import position_probe
 from circuitlang.report import ExitCode, Report, exit_code, render_json, render_terminal
 from circuitlang.report.heatmap import MOST_ROWS, as_rows
 from circuitlang.source import SourceText
+from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.verdict import is_over, judge
+from circuitlang.verdict.whole import Family, doubt
 from tests.commands import called
 from tests.front_end import GOLDEN, circuit_of
 from tests.sample_report import sample_report
@@ -197,6 +199,91 @@ def test_a_file_of_sweeps_alone_is_shown_and_never_passes(swept):
     assert all(sweep.missing.startswith("self-check failed") for sweep in failed.sweeps)
     assert {value for sweep in failed.sweeps for value in (*sweep.values, *sweep.q)} == set()
     assert exit_code(failed) is ExitCode.NOT_RUN
+
+
+@pytest.fixture(scope="module")
+def claimed(tmp_path_factory):
+    """A sweep and two claims in %, measured on eight pairs."""
+    folder = tiny_gpt2(tmp_path_factory.mktemp("claimed") / "model", layers=1)
+    lines = ["sweep head_output", "sweep logit_lens", "patch L0.H1 >= 1%", "patch L0.H2 >= 1%"]
+    return Swept(text_of(folder, lines, sample=8))
+
+
+@pytest.mark.parametrize("middle", [-3.0, -0.4, -1e-6, 0.0, 0.2, 0.6, 0.9, 1.0, 1.4, 2.0, 5.0])
+@pytest.mark.parametrize("test", ["", "  significance 5% correction none\n"])
+def test_a_whole_that_claims_refuse_is_told_under_a_sweep(claimed, middle, test):
+    """By the claims' own criterion: one file, the same differences of clean and corrupt."""
+    spread = np.array([-1.9, -1.1, -0.6, -0.2, 0.3, 0.7, 1.2, 1.6])
+    corrupt = np.array(claimed.evidence.corrupt)
+    evidence = claimed.evidence.model_copy(update={"clean": tuple(corrupt + middle + spread)})
+    plan = claimed.plan
+    if test:
+        settings = replace(plan.circuit.settings, correction=Correction.NONE)
+        plan = replace(plan, circuit=replace(plan.circuit, settings=settings))
+    report = judge(plan, evidence, SourceText("test.circuit", ""))
+    sweep, lens = report.sweeps
+    refused = ["nothing to divide by" in claim.reason for claim in report.claims]
+    assert set(refused) == {bool(sweep.warning) or sweep.unit != "fraction"}
+    assert refused == [middle < (0.95 if test else 1.2)] * 2
+    assert ("below zero" in sweep.warning) == (sweep.whole < 0 and sweep.unit == "fraction")
+    assert (lens.warning, len(sweep.values)) == ("", 4)
+    shown = section(render_terminal(report, color=False))
+    assert ("note  mean(clean - corrupt)" in shown) == bool(sweep.warning)
+
+
+def test_one_pair_is_enough_for_sweeps_alone(tmp_path, capsys):
+    """A demonstration on one prompt, as textbooks have it: nothing is judged, so nothing lacks."""
+    file, saved, evidence = (tmp_path / name for name in ("a.circuit", "a.json", "e.json"))
+    folder = tiny_gpt2(tmp_path / "model", layers=1)
+    text = text_of(folder, ["sweep head_output by denoising", "sweep logit_lens"], sample=1)
+    file.write_text(text, encoding="utf-8")
+    assert called(capsys, "check", file).code == ExitCode.PASSED
+    planned = called(capsys, "plan", file)
+    assert planned.code == ExitCode.PASSED
+    assert "power" not in planned.out
+    ran = called(capsys, "run", file, "--quiet", "--json", saved, "--evidence", evidence)
+    assert ran.code == ExitCode.INCONCLUSIVE
+    shown = section(ran.out)
+    assert " ".join(shown.split()).count(" n = 1 mean") == 2
+    told = doubt(np.array([2.0]), 1e-4, "logits", Resampler((0,), 1000, 0), Family(0.05, 1))
+    assert told.startswith("a template has a single pair, so nothing tells")
+    assert " q " not in shown.split("note")[0]
+    sweep, lens = json.loads(saved.read_text())["sweeps"]
+    assert set(sweep["q"]) == {None}
+    # Everything at once is the clean run: the shares are of one pair's own difference.
+    assert sweep["whole"] == json.loads(saved.read_text())["baseline"]["clean"] - (
+        json.loads(saved.read_text())["baseline"]["corrupt"]
+    )
+    assert all(value is not None for value in (*sweep["values"], *lens["values"]))
+    assert called(capsys, "judge", file, evidence).out == ran.out
+    # A claim is judged, which takes more.
+    file.write_text(text.replace("claims {", "claims {\n  ablate N"), encoding="utf-8")
+    assert "CL229" in called(capsys, "check", file).err
+
+
+def test_few_pairs_of_many_templates_and_a_data_file_of_one_row(tmp_path, capsys):
+    folder = tiny_gpt2(tmp_path / "model", layers=1)
+    text = text_of(folder, ["sweep resid_pre by denoising"], sample=2)
+    several = text.replace("  corrupt IO", f'  clean   "{TEMPLATES[2]}"\n  corrupt IO', 1)
+    row = {"clean": "When Mary and John went to the store, John gave a ring to"}
+    row |= {"corrupt": "When Mary and Peter went to the store, John gave a ring to"}
+    row |= {"answer": "Mary", "distractor": "John"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    rows = re.sub(r"prompts \{.*?\n\}", 'prompts {\n  from "rows.jsonl"\n}', text, flags=re.S)
+    rows = re.sub(r"nodes \{.*?\n\}\n", "", rows, flags=re.S)
+    rows = rows.replace("IO, S", "answer, distractor")
+    for written, pairs in ((several, 2), (rows, 1)):
+        (tmp_path / "a.circuit").write_text(written, encoding="utf-8")
+        ran = called(capsys, "run", tmp_path / "a.circuit", "--quiet")
+        assert ran.code == ExitCode.INCONCLUSIVE, ran.err
+        assert f" n = {pairs} mean" in " ".join(section(ran.out).split())
+
+
+def test_looks_need_something_to_decide(tmp_path, capsys):
+    folder = tiny_gpt2(tmp_path / "model", layers=1)
+    file = tmp_path / "a.circuit"
+    file.write_text(text_of(folder, ["sweep q"], sample=40, test="  looks 2\n"), encoding="utf-8")
+    assert "there is none" in called(capsys, "check", file).err
 
 
 def test_tokens_are_told_where_the_prompts_are_laid_out_alike(swept):

@@ -28,7 +28,7 @@ from circuitlang.circuit.component import (
     holds,
 )
 from circuitlang.circuit.expansion import PromptPair, expand
-from circuitlang.circuit.graph import to_graph
+from circuitlang.circuit.graph import pairs_of, to_graph
 from circuitlang.circuit.metric import METRICS, FixedWord, Largest, Metric, WordSet
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
@@ -103,6 +103,7 @@ __all__ = [
     "expand",
     "holds",
     "named_places",
+    "pairs_of",
     "resolve",
     "show_positions",
     "to_graph",

@@ -32,7 +32,8 @@ class Kind:
     an effect is positive where a part helps. ``has_zero``: zero says that the model prefers
     neither or does nothing, so that a share of the metric itself means something.
     ``of_differences``: the sign tells whether the model prefers the answer. ``has_slope``: it
-    changes smoothly with the logits, and has a slope in the clean run.
+    changes smoothly with the logits, and has a slope in the clean run. ``least`` and ``most`` are
+    the limits of its values, None where there is no limit.
     """
 
     unit: Unit
@@ -41,17 +42,19 @@ class Kind:
     has_zero: bool = False
     of_differences: bool = False
     has_slope: bool = True
+    least: float | None = None
+    most: float | None = None
 
 
 METRICS = {
     "logit_diff": Kind(Unit.LOGITS, 2, has_zero=True, of_differences=True),
-    "prob_diff": Kind(Unit.PROB, 2, has_zero=True, of_differences=True),
-    "logprob": Kind(Unit.NATS, 1),
-    "prob": Kind(Unit.PROB, 1, has_zero=True),
-    "rank": Kind(Unit.RANKS, 1, lower_is_better=True, has_slope=False),
-    "accuracy": Kind(Unit.ACCURACY, 1, has_zero=True, has_slope=False),
-    "loss": Kind(Unit.NATS, 1, lower_is_better=True),
-    "kl": Kind(Unit.NATS, 0, lower_is_better=True, has_slope=False),
+    "prob_diff": Kind(Unit.PROB, 2, has_zero=True, of_differences=True, least=-1, most=1),
+    "logprob": Kind(Unit.NATS, 1, most=0),
+    "prob": Kind(Unit.PROB, 1, has_zero=True, least=0, most=1),
+    "rank": Kind(Unit.RANKS, 1, lower_is_better=True, has_slope=False, least=1),
+    "accuracy": Kind(Unit.ACCURACY, 1, has_zero=True, has_slope=False, least=0, most=1),
+    "loss": Kind(Unit.NATS, 1, lower_is_better=True, least=0),
+    "kl": Kind(Unit.NATS, 0, lower_is_better=True, has_slope=False, least=0),
 }
 
 _NOISE = {Unit.PROB: 2.5e-5}

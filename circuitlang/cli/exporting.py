@@ -48,13 +48,13 @@ def _made(session: Session, kind: str, report: "Report | None") -> Exported | st
     if kind == "json":
         return graph_json(circuit, report), ()
     if kind == "graphml":
-        return graphml(circuit, report)
+        return graphml(circuit, report), ()
     judged = enumerate(verdicts_of(circuit, report))
-    scores = {number: j.estimate.value for number, j in judged if j and j.estimate}
+    effects = {number: j.estimate.value for number, j in judged if j and j.estimate}
     if kind == "edges":
-        return edge_list_text(circuit, scores)
+        return edge_list_text(circuit, effects)
     model = circuit.model
     size = size_at_hand(model.kind, model.name, model.revision)
     if size is None:
         return f"the size of `{model}` is not known here, and an EAP-IG graph needs it"
-    return eap_ig_json(circuit, size.shape, size.d_model, scores)
+    return eap_ig_json(circuit, size.shape, size.d_model, effects)

@@ -58,7 +58,7 @@ def show_plan(
     ]
     found = estimate(plan, engines, batch, threads, memory)
     lines += no_estimate(plan) if found is None else cost_lines(plan, found)
-    lines += power_lines(circuit)
+    lines += power_lines(circuit) if circuit.all_claims else []
     read = {reading.id: reading for reading in plan.readings}
     searched = {id(tests.claim): tests for tests in searching(plan)}
     for need, claim in zip(plan.needs, circuit.all_claims, strict=True):

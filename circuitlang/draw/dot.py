@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from circuitlang.circuit import MLP, Circuit, Component, Embed, Head, Neuron, show_positions
 from circuitlang.draw import style
-from circuitlang.draw.judged import outcome, width_of
+from circuitlang.draw.judged import asked, outcome, width_of
 from circuitlang.draw.label import GAP, SPACER, cell, chip, font, label, table
 from circuitlang.draw.legend import legend
 from circuitlang.draw.scene import Column, Group, Line, Scene, build_scene, column_of, verdicts_of
@@ -178,7 +178,7 @@ def _line_label(line: Line) -> str:
     tags = [chip("\u00d7", style.ABSENT)] if claim.absent else []
     if slot is not None:
         tags.append(chip(str(slot), style.SLOT_COLOURS[slot]))
-    bound = cell(font(f"{claim.bound}{place}", style.MUTED, size=10))
+    bound = cell(font(f"{asked(claim)}{place}", style.MUTED, size=10))
     if judged is None:
         return table([[cell(table([[*tags, bound]], padding=2))], [SPACER]])
     tags.append(chip(outcome(judged), style.VERDICT_COLOURS[judged.verdict]))

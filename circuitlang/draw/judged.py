@@ -1,8 +1,15 @@
-"""What a drawing says of a judged claim: its outcome in words and the width of its line."""
+"""What a drawing says of a claim: bound, outcome in words, and the width of its line."""
 
+from circuitlang.circuit import Direction, EdgeClaim
 from circuitlang.draw import style
 from circuitlang.report import ClaimReport, Report
 from circuitlang.report.numbers import format_effect
+
+
+def asked(claim: EdgeClaim) -> str:
+    """The bound, and `by denoising` where that is asked: not the same question as noising."""
+    direction = " by denoising" if claim.direction is Direction.DENOISING else ""
+    return f"{claim.bound}{direction}"
 
 
 def outcome(judged: ClaimReport) -> str:

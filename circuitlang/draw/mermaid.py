@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from circuitlang.circuit import MLP, Circuit, Component, Head, show_positions
 from circuitlang.draw import style
-from circuitlang.draw.judged import outcome, width_of
+from circuitlang.draw.judged import asked, outcome, width_of
 from circuitlang.draw.label import LONGEST
 from circuitlang.draw.scene import End, Group, Line, build_scene, verdicts_of
 from circuitlang.report import ClaimReport, Report
@@ -87,9 +87,7 @@ def _line(line: Line, inside: Mapping[str, str]) -> str:
     slot = claim.receivers[0].slot
     words = [*(["absent"] if claim.absent else []), *([str(slot)] if slot else [])]
     if line.last:
-        label = _quoted(
-            " ".join([*words, str(claim.bound)]), *([outcome(judged)] if judged else [])
-        )
+        label = _quoted(" ".join([*words, asked(claim)]), *([outcome(judged)] if judged else []))
     else:  # bound and verdict are those of the whole path, and stand at its end
         label = _quoted(*words or ["path"])
     sender = _end(line.sender, line.receiver, inside)

@@ -204,12 +204,14 @@ class _Alignment:
     def _too_few(self, outcomes: Sequence[TokenizedPair | Misalignment]) -> tuple[Diagnostic, ...]:
         """Templates that misaligned pairs leave too little of."""
         left = Counter(o.template for o in outcomes if isinstance(o, TokenizedPair))
+        needed = MIN_PER_TEMPLATE if self.circuit.all_claims else 1  # sweeps alone judge nothing
+        verb = "is" if needed == 1 else "are"
         found = []
         for number, template in enumerate(self.circuit.prompts.templates):
-            if left[number] < min(self.drawn[number], MIN_PER_TEMPLATE):
+            if left[number] < min(self.drawn[number], needed):
                 message = (
                     f"{left[number]} of {self.drawn[number]} pairs of template {number + 1} are "
-                    f"left without the misaligned ones, and {MIN_PER_TEMPLATE} are needed"
+                    f"left without the misaligned ones, and {needed} {verb} needed"
                 )
                 found.append(Diagnostic("CL229", template.span, message))
         return tuple(found)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from circuitlang.circuit import Circuit
-from circuitlang.interchange.claimed import ClaimedEdge, claimed_edges
+from circuitlang.interchange.claimed import ClaimedEdge, claimed_edges, scores_of
 from circuitlang.interchange.edge_list import found_edge
 from circuitlang.interchange.found import ForeignFileError, FoundCircuit, score_of
 from circuitlang.interchange.names import eap_ig_receiver, eap_ig_sender
@@ -83,15 +83,16 @@ def _notes(nodes: object) -> tuple[str, ...]:
 
 
 def eap_ig_json(
-    circuit: Circuit, shape: ModelShape, d_model: int, scores: Mapping[int, float]
+    circuit: Circuit, shape: ModelShape, d_model: int, effects: Mapping[int, float]
 ) -> tuple[str, tuple[str, ...]]:
     """A circuit as such a graph, and in words what the format cannot hold.
 
     Every node of the model stands in it, and those edges that the circuit claims to be there, each
-    pair of a group by itself. ``scores`` are by number of the claim; 0 where there is none, because
-    EAP-IG reads no graph without scores.
+    pair of a group by itself. ``effects`` are by number of the claim. An edge's own is its score;
+    it has 0 where there is none, because EAP-IG reads no graph without scores.
     """
     edges, lost = claimed_edges(circuit)
+    scores, unsaid = scores_of(edges, effects)
     inside = {eap_ig_sender(edge.sender) for edge in edges}
     inside |= {eap_ig_sender(edge.receiver.rsplit(".", 1)[0]) for edge in edges if _is_head(edge)}
     inside |= {eap_ig_receiver(edge.receiver) for edge in edges if not _is_head(edge)}
@@ -110,13 +111,13 @@ def eap_ig_json(
         "nodes": nodes,
         "edges": {
             f"{eap_ig_sender(edge.sender)}->{eap_ig_receiver(edge.receiver)}": {
-                "score": scores.get(edge.claim, 0.0),
+                "score": scores.get(edge, 0.0),
                 "in_graph": True,
             }
             for edge in edges
         },
     }
-    return json.dumps(data, indent=1) + "\n", lost
+    return json.dumps(data, indent=1) + "\n", (*lost, *unsaid)
 
 
 def _is_head(edge: ClaimedEdge) -> bool:

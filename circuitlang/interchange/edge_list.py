@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from circuitlang.circuit import Circuit
-from circuitlang.interchange.claimed import claimed_edges
+from circuitlang.interchange.claimed import claimed_edges, scores_of
 from circuitlang.interchange.found import ForeignFileError, FoundCircuit, FoundEdge, score_of
 from circuitlang.interchange.names import (
     auto_circuit_receiver,
@@ -16,6 +16,7 @@ from circuitlang.interchange.names import (
     ends_of,
     layers_if_last,
 )
+from circuitlang.report.plain import plain
 
 _SCORED = re.compile(r"(.*?)[\s,:;=]+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 
@@ -107,15 +108,22 @@ def _circuit(edges: list[FoundEdge], notes: tuple[str, ...] = ()) -> FoundCircui
     return FoundCircuit("a list", tuple(edges), layers=next(iter(layers), None), notes=notes)
 
 
-def edge_list_text(circuit: Circuit, scores: Mapping[int, float]) -> tuple[str, tuple[str, ...]]:
+def edge_list_text(circuit: Circuit, effects: Mapping[int, float]) -> tuple[str, tuple[str, ...]]:
     """A circuit as a list of edges in auto-circuit's names, and what the list cannot hold.
 
-    ``scores`` are by number of the claim and stand after the edge.
+    ``effects`` are by number of the claim. After an edge stands the one that is its own; those of
+    groups and through MLPs stand in comments above.
     """
     edges, lost = claimed_edges(circuit)
+    scores, unsaid = scores_of(edges, effects)
+    wholes = sorted({edge.claim for edge in edges if not edge.alone and edge.claim in effects})
     lines = [
+        f"# the effect of `{plain(circuit.edges[number].text)}` as a whole: {effects[number]:.6g}"
+        for number in wholes
+    ]
+    lines += [
         f"{auto_circuit_sender(edge.sender)}->{auto_circuit_receiver(edge.receiver)}"
-        + (f" {scores[edge.claim]:.6g}" if edge.claim in scores else "")
+        + (f" {scores[edge]:.6g}" if edge in scores else "")
         for edge in edges
     ]
-    return "".join(f"{line}\n" for line in lines), lost
+    return "".join(f"{line}\n" for line in lines), (*lost, *unsaid)

@@ -24,8 +24,10 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     A template with too few prompts to show how they vary; fewer prompts, copies counted once, than
     the smallest sign-flip p-value 2**-n needs; fewer resamples than the corrected level needs; more
     resampling than a machine can do. A test of the circuit that can pass only as the last claim of
-    its family is a warning.
+    its family is a warning. A file of sweeps alone judges nothing: one pair is enough for it.
     """
+    if not circuit.all_claims:
+        return _of_sweeps_alone(circuit)
     settings, prompts = circuit.settings, circuit.prompts
     claims = max(1, len(circuit.all_claims))
     family = claims if settings.correction is Correction.HOLM else 1
@@ -49,8 +51,7 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
         message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
         found.append((message, _more(level)))
     if count * settings.resamples > MAX_DRAWS:
-        message = f"{settings.resamples:,} resamples of {count:,} prompts would take too long"
-        found.append((message, f"at most {MAX_DRAWS:,} prompts x resamples are drawn"))
+        found.append(_too_long(circuit))
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
@@ -63,6 +64,23 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
         found += _idle_look(circuit, family)
     general = (Diagnostic("CL229", Span(0, 0), message, hint) for message, hint in found)
     return (*general, *tests)
+
+
+def _of_sweeps_alone(circuit: Circuit) -> tuple[Diagnostic, ...]:
+    settings, found = circuit.settings, list[tuple[str, str]]()
+    if settings.looks > 1:
+        found.append(
+            ("looks end a run once every claim is decided, and there is none", "`looks 1`")
+        )
+    if circuit.prompts.sample * settings.resamples > MAX_DRAWS:
+        found.append(_too_long(circuit))
+    return tuple(Diagnostic("CL229", Span(0, 0), *words) for words in found)
+
+
+def _too_long(circuit: Circuit) -> tuple[str, str]:
+    resamples, count = circuit.settings.resamples, circuit.prompts.sample
+    message = f"{resamples:,} resamples of {count:,} prompts would take too long"
+    return message, f"at most {MAX_DRAWS:,} prompts x resamples are drawn"
 
 
 def _too_few_differ(circuit: Circuit, needed: int, level: float) -> tuple[str, str] | None:

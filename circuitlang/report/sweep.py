@@ -21,7 +21,9 @@ class SweepReport(Frozen):
     not measured on every prompt. ``whole`` is mean(clean) - mean(corrupt) in the metric's unit.
     ``q`` are two-sided sign-flip p-values that a cell's effect is zero, adjusted after Benjamini
     and Hochberg over the sweep's cells; the logit lens has none, as its values are no effects.
-    ``positions`` are those that the file names. ``missing`` tells why there are no values.
+    They are None where a template has a single pair. ``positions`` are those that the file names.
+    ``missing`` tells why there are no values, ``warning`` why shares of ``whole`` may mislead: it
+    is not reliably above zero, which a claim in % needs; values are shares of it all the same.
     """
 
     text: str
@@ -49,3 +51,4 @@ class SweepReport(Frozen):
     whole: float
     definition: str
     missing: str = ""
+    warning: str = ""

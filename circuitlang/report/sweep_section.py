@@ -29,6 +29,8 @@ def write_sweeps(report: Report, page: Page) -> None:
         page.line((_scale(sweep), "dim"), indent=INDENT)
         _map(sweep, page)
         page.fields(_named(sweep), indent=INDENT)
+        if sweep.warning:
+            page.fields([("note", sweep.warning)], indent=INDENT)
 
 
 def _scale(sweep: SweepReport) -> str:

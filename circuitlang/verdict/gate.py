@@ -17,6 +17,7 @@ from circuitlang.evidence import (
 from circuitlang.plan.design import MIN_PER_TEMPLATE
 from circuitlang.report import NamedPair, PairGroup, Pairs, TemplatePairs
 from circuitlang.report.numbers import numbered
+from circuitlang.verdict.possible import without_impossible
 
 _REASONS = {
     Misalignment.LENGTH: "the two prompts differ in length",
@@ -41,13 +42,15 @@ class Gated:
     """Evidence of the pairs that are judged, with the account of all.
 
     ``measured`` is the evidence of all pairs that differ, whether they are judged or not. ``unfit``
-    says why nothing may be judged; it is empty when something may.
+    says why nothing may be judged; it is empty when something may. ``refused`` is the part of it
+    that is not about how few pairs are left, which only judging minds.
     """
 
     evidence: Evidence
     measured: Evidence
     pairs: Pairs
     unfit: str
+    refused: str
 
 
 def gate(evidence: Evidence, circuit: Circuit) -> Gated:
@@ -57,9 +60,10 @@ def gate(evidence: Evidence, circuit: Circuit) -> Gated:
     prompts than `sample` asks for, and copies would narrow every interval with nothing learned.
     Pairs that the model gets wrong and pairs without a difference between the worlds (within float
     noise) are sought among the rest. A value that is not finite makes a pair neither: it stays, and
-    is an error of the claims that need it.
+    is an error of the claims that need it. So is a value that the metric cannot have.
     """
     uneven = _uneven_columns(evidence)
+    evidence, impossible = without_impossible(evidence, circuit.metric)
     first = {} if uneven else first_of_its_kind(evidence.prompts)
     distinct = [row for row, original in first.items() if row == original]
     wrong = _wrong(evidence, distinct, circuit.metric)
@@ -100,8 +104,11 @@ def gate(evidence: Evidence, circuit: Circuit) -> Gated:
     )
     lossy = {*(evidence.prompts[row].template for row in skipped)}
     lossy |= {pair.template for pair in evidence.skipped}
-    unfit = uneven or _refused(groups, pairs.drawn, len(distinct)) or _too_few(templates, lossy)
-    return Gated(on_prompts(evidence, judged), on_prompts(evidence, distinct), pairs, unfit)
+    refused = uneven or impossible or _refused(groups, pairs.drawn, len(distinct))
+    unfit = refused or _too_few(templates, lossy)
+    return Gated(
+        on_prompts(evidence, judged), on_prompts(evidence, distinct), pairs, unfit, refused
+    )
 
 
 def number_of(evidence: Evidence, row: int) -> int:

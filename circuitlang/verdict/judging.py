@@ -22,6 +22,7 @@ from circuitlang.verdict.random_edges import among_random_edges
 from circuitlang.verdict.readings import effect_or_reading, reading_report, score_tested
 from circuitlang.verdict.sampling import Tested, sample_effects
 from circuitlang.verdict.sweeps import sweep_reports
+from circuitlang.verdict.whole import Family
 from circuitlang.verdict.wording import claim_report, error_report, identity
 
 INTERVAL_METHOD = (
@@ -53,6 +54,7 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     templates = tuple(prompt.template for prompt in evidence.prompts)
     draws = Resampler(templates, circuit.settings.resamples, circuit.settings.seed)
     unfit = _unfit(evidence, draws, unsound or gated.unfit)
+    unshown = unsound or gated.refused or ("" if evidence.prompts else "no pair is left to show")
     results = _results(plan, gated, draws, unfit)
     levels = _levels(circuit, results)
     reports = tuple(
@@ -73,7 +75,7 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
         pairs=gated.pairs,
         settings=_settings(circuit),
         claims=reports,
-        sweeps=sweep_reports(plan, evidence, source, draws, unfit),
+        sweeps=sweep_reports(plan, evidence, source, draws, unshown),
         self_checks=evidence.self_checks,
         notes=evidence.notes,
     )
@@ -104,7 +106,7 @@ def _results(
     plan: Plan, gated: Gated, draws: Resampler, unfit: str
 ) -> tuple[Tested | CircuitTested | str, ...]:
     """For every claim its tested effect, or why there is none."""
-    circuit, settings = plan.circuit, plan.circuit.settings
+    circuit = plan.circuit
     claims = circuit.all_claims
     evidence = gated.evidence
     if unfit:
@@ -125,8 +127,7 @@ def _results(
         for effect, claim in zip(found, claims, strict=True)
         if isinstance(effect, Effect)
     ]
-    family = 1 if settings.correction is Correction.NONE else len(claims)
-    sampled = sample_effects(effects, draws, settings.significance, family)
+    sampled = sample_effects(effects, draws, Family.of(circuit))
     return tuple(next(sampled) if isinstance(effect, Effect) else effect for effect in found)
 
 

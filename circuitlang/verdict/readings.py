@@ -7,7 +7,6 @@ import numpy as np
 from circuitlang.circuit import (
     Circuit,
     Claim,
-    Correction,
     Metric,
     ReadingClaim,
     ReadingKind,
@@ -21,7 +20,9 @@ from circuitlang.report import ClaimReport
 from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of, finite
 from circuitlang.verdict.orientation import of_metric
+from circuitlang.verdict.possible import is_share
 from circuitlang.verdict.sampling import Tested, sample_effects
+from circuitlang.verdict.whole import Family
 
 
 def effect_or_reading(claim: Claim, need: Need, evidence: Evidence, metric: Metric) -> Effect:
@@ -38,6 +39,8 @@ def effect_or_reading(claim: Claim, need: Need, evidence: Evidence, metric: Metr
     if column is None:
         raise NotMeasuredError("the run ended before this was read")
     read = finite(column, "reading", evidence)
+    if claim.kind.is_share and not all(map(is_share, read)):
+        raise NotMeasuredError(f"a value of `{claim.kind}` is no number between 0 and 1")
     whole, over = None, ""
     if claim.kind is ReadingKind.DIRECT_EFFECT and claim.bound.unit is Unit.FRACTION:
         whole, over = finite(evidence.clean, "clean run", evidence), " / mean(clean)"
@@ -56,9 +59,8 @@ def score_tested(claim: ReadingClaim, need: Need, evidence: Evidence, circuit: C
     scores = _numbers(evidence.scores.get(name, ()))
     effect = Effect(scores, None, f"mean({claim.kind})")
     settings = circuit.settings
-    family = 1 if settings.correction is Correction.NONE else len(circuit.all_claims)
     draws = Resampler((0,) * len(scores), settings.resamples, settings.seed)
-    (tested,) = sample_effects([(effect, claim.bound)], draws, settings.significance, family)
+    (tested,) = sample_effects([(effect, claim.bound)], draws, Family.of(circuit))
     if isinstance(tested, str):
         raise NotMeasuredError(tested)
     return tested
@@ -72,7 +74,7 @@ def _raise_error(name: str, evidence: Evidence) -> None:
 def _numbers(column: Sequence[float | None]) -> Array:
     if len(column) < 2:
         raise NotMeasuredError("the run ended before this was read")
-    if any(value is None or not abs(value) <= 1 + 1e-3 for value in column):
+    if any(value is None or not is_share(value) for value in column):
         raise NotMeasuredError("an attention score is no number between 0 and 1")
     return np.array(column, dtype=np.float64)
 

@@ -14,6 +14,7 @@ from circuitlang.statistics.sign_flip import sign_flip_p
 from circuitlang.verdict.decision import OneSided, Tests, bound_tests, limits_of
 from circuitlang.verdict.effect import Effect, ratio
 from circuitlang.verdict.shares import also_as_share
+from circuitlang.verdict.whole import Family, is_sure, p_of_whole
 
 _HELD = 20_000_000
 """Most resampled means held at once; effects are taken in groups of so many."""
@@ -34,7 +35,7 @@ class Tested:
 
 
 def sample_effects(
-    effects: Sequence[tuple[Effect, Bound]], draws: Resampler, level: float, family: int
+    effects: Sequence[tuple[Effect, Bound]], draws: Resampler, family: Family
 ) -> Iterator[Tested | str]:
     """Every effect resampled and tested, in turn; or why that cannot be done.
 
@@ -44,7 +45,7 @@ def sample_effects(
     The largest p-value counts. The first two also make the interval.
 
     A fraction needs a denominator that is above zero at the level that the first claim of the
-    family must reach, ``level / family``: otherwise a PASS could come from dividing by noise.
+    family must reach: otherwise a PASS could come from dividing by noise.
     """
     size = max(1, _HELD // (2 * draws.resamples))
     for first in range(0, len(effects), size):
@@ -61,7 +62,7 @@ def sample_effects(
             above = next(means)
             below = None if effect.denominator is None else next(means)
             own = tuple(also_as_share(next(flips), effect, x) for x in limits_of(bound))
-            yield _sample(effect, bound, above, below, own, draws, (level, level / family))
+            yield _sample(effect, bound, above, below, own, draws, family)
 
 
 def _flips(group: Sequence[tuple[Effect, Bound]], draws: Resampler) -> list[OneSided]:
@@ -81,7 +82,7 @@ def _sample(
     below: Array | None,
     flips: tuple[OneSided, ...],
     draws: Resampler,
-    levels: tuple[float, float],
+    family: Family,
 ) -> Tested | str:
     prompts = len(effect.numerator)
     if effect.denominator is not None and not effect.whole > effect.noise:
@@ -93,17 +94,15 @@ def _sample(
     widening = Widening.of(effect.residuals, draws).over(effect.whole)
     distribution = Distribution.of(values, effect.value, prompts, widening, shift)
     if effect.denominator is not None and below is not None:
-        widening = Widening.of(effect.denominator, draws)
-        whole = Distribution.of(below, effect.whole, prompts, widening, None)
+        whole = p_of_whole(effect.denominator, below, draws)
         # A resample without a whole stands at the far end of both tails.
-        p_value = max(whole.p_above(0.0), distribution.p_above(-math.inf))
-        if p_value > max(levels[1], 2.0**-prompts):
+        if not is_sure(max(whole, distribution.p_above(-math.inf)), prompts, family):
             return _nothing_below(effect)
     tests = (
         OneSided(distribution.p_above(limit), distribution.p_below(limit)).and_also(flip)
         for limit, flip in zip(limits_of(bound), flips, strict=True)
     )
-    return Tested(effect, bound_tests(bound, tuple(tests)), flips, distribution.tails(levels[0]))
+    return Tested(effect, bound_tests(bound, tuple(tests)), flips, distribution.tails(family.level))
 
 
 def _left_out(effect: Effect, draws: Resampler) -> Array:

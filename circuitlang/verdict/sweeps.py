@@ -13,6 +13,7 @@ from circuitlang.statistics.correction import bh_adjusted
 from circuitlang.statistics.sign_flip import sign_flip_p
 from circuitlang.verdict.effect import NotMeasuredError, finite, measured
 from circuitlang.verdict.orientation import in_words
+from circuitlang.verdict.whole import Family, doubt
 
 _TOGETHER = 128
 """Cells whose sign flips are held in memory at a time."""
@@ -21,7 +22,10 @@ _TOGETHER = 128
 def sweep_reports(
     plan: Plan, evidence: Evidence, source: SourceText, draws: Resampler, unfit: str
 ) -> tuple[SweepReport, ...]:
-    """Every sweep of a plan, in file order; ``unfit`` says why nothing may be said at all."""
+    """Every sweep of a plan, in file order; ``unfit`` says why nothing may be said at all.
+
+    That prompts are too few to judge anything is no reason: what a sweep shows are their means.
+    """
     return tuple(
         _report(sweep, need, plan.circuit, evidence, source, draws, unfit)
         for sweep, need in zip(plan.circuit.sweeps, plan.sweeps, strict=False)
@@ -39,7 +43,7 @@ def _report(
 ) -> SweepReport:
     missing = unfit or need.missing
     cells: list[Array | None] = []
-    whole = 0.0
+    whole, warning = 0.0, ""
     if not missing:
         try:
             clean = finite(evidence.clean, "clean run", evidence)
@@ -56,6 +60,9 @@ def _report(
     shares = not lens and abs(whole) > metric.noise
     # A lens shows the metric itself; evidence holds scores, where more is better.
     scale = whole if shares else float(metric.sign) if lens else 1.0
+    if shares and not missing:
+        unit, family = metric.unit.value, Family.of(circuit)
+        warning = doubt(clean - corrupt, metric.noise, unit, draws, family)
     line, column = source.line_column(sweep.span.start)
     return SweepReport(
         text=sweep.text,
@@ -71,6 +78,7 @@ def _report(
         whole=whole,
         definition=_definition(sweep, shares) + ("" if lens else in_words(metric)),
         missing=missing,
+        warning=warning,
     )
 
 
@@ -101,7 +109,12 @@ def _value(cell: Array | None, scale: float) -> float | None:
 def _q_values(
     cells: list[Array | None], draws: Resampler, noise: float
 ) -> tuple[float | None, ...]:
-    """Two-sided sign-flip p-values that a cell's effect is zero, adjusted over the sweep (BH)."""
+    """Two-sided sign-flip p-values that a cell's effect is zero, adjusted over the sweep (BH).
+
+    None where a template has a single pair, which cannot show how cells vary.
+    """
+    if draws.sizes.min() < 2:
+        return (None,) * len(cells)
     found: list[float] = []
     columns = [cell for cell in cells if cell is not None]
     for first in range(0, len(columns), _TOGETHER):

@@ -178,7 +178,7 @@ def _sample(lines: list[syntax.SampleLine], scope: Scope) -> tuple[int | None, i
         return None, 0
     for extra in lines[1:]:
         scope.error("CL225", extra.span, "`sample` stands twice", "delete one of them")
-    number = whole_number(lines[0].count, 2, MAX_SAMPLE, "the sample", scope)
+    number = whole_number(lines[0].count, 1, MAX_SAMPLE, "the sample", scope)
     seed = lines[0].seed
     start = whole_number(seed, 0, 2**32 - 1, "the seed", scope) if seed else None
     return number, start or 0

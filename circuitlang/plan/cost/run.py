@@ -17,11 +17,13 @@ from circuitlang.plan.cost.checks import (
     reference_work,
     witness_work,
 )
-from circuitlang.plan.cost.fast import Resumption, Sent, resume, shared_operations
+from circuitlang.plan.cost.edges import shared_operations
+from circuitlang.plan.cost.fast import resume
 from circuitlang.plan.cost.geometry import Geometry
 from circuitlang.plan.cost.memory import WORLDS_MEMORY, run_bytes, world_bytes
 from circuitlang.plan.cost.readings import reading_check_work, reading_work
 from circuitlang.plan.cost.reference import reference_operations
+from circuitlang.plan.cost.resumption import Resumption, Sent
 from circuitlang.plan.cost.work import Work
 from circuitlang.plan.intervention import (
     AblateNodes,

@@ -14,6 +14,7 @@ from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.verdict.effect import Effect, NotMeasuredError, finite, measured
 from circuitlang.verdict.gate import Gated
 from circuitlang.verdict.sampling import Tested, sample_effects
+from circuitlang.verdict.whole import Family
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,7 @@ class Measured:
             (Effect(column, whole, definition, noise=self.noise), bound) for column in columns
         ]
         found: list[Tested] = []
-        for result in sample_effects(effects, self.draws, self.level, self.family):
+        for result in sample_effects(effects, self.draws, Family(self.level, self.family)):
             if isinstance(result, str):
                 raise NotMeasuredError(result)
             found.append(result)
