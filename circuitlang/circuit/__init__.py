@@ -15,6 +15,7 @@ from circuitlang.circuit.claim import (
     Step,
     edges_of,
 )
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import (
     MLP,
     Component,
@@ -98,6 +99,7 @@ __all__ = [
     "WordList",
     "WordSet",
     "can_feed",
+    "canonical",
     "edges_of",
     "expand",
     "holds",

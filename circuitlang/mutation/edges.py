@@ -18,6 +18,7 @@ from circuitlang.circuit import (
     Slot,
     SteerClaim,
     can_feed,
+    canonical,
     edges_of,
     show_positions,
 )
@@ -100,7 +101,7 @@ def _positions(circuit: Circuit) -> tuple[Position, ...]:
         if all(template.slots.count(slot) >= counts[slot] for template in templates):
             alone = all(template.slots.count(slot) == 1 for template in templates)
             name = "" if alone else f"{slot}{counts[slot]}"
-            found.append(Position(slot, counts[slot], 0, name))
+            found.append(canonical(Position(slot, counts[slot], 0, name), circuit.prompts))
     found += [position for role in circuit.roles for position in role.positions]
     return (*dict.fromkeys(position for position in found if position != AT_END), AT_END)
 

@@ -143,12 +143,14 @@ def placed(
         return (None, None) if line.places else (sender, receiver)
     written = line.places[0]
     start, stop = resolve_positions(written.start, scope), resolve_positions(written.end, scope)
-    if sender is not None:
-        sender = replace(sender, positions=start)
+    # A position that does not exist leaves no edge of which anything could be said.
+    sender = replace(sender, positions=start) if sender and start else None
+    if written.end and not stop:
+        return sender, None
     if not written.end or receiver is None:
         return sender, receiver
     if isinstance(receiver.inputs[0].component, Logits):
-        if stop not in ((AT_END,), ()):
+        if stop != (AT_END,):
             message = f"logits are read at END, not at {show_positions(stop)}"
             scope.error("CL216", written.span, message, "write `to END`, or leave `to` out")
             return sender, None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from circuitlang.circuit.bound import Bound, Unit
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import Head
 from circuitlang.circuit.position import AT_END, Position, show_positions
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
@@ -146,7 +147,10 @@ def _compared_words(line: syntax.ClaimLine, scope: Scope) -> tuple[Position, ...
         return None
     compared = (scope.metric.answer, scope.metric.distractor)
     slots = [slot for slot in compared if isinstance(slot, str) and slot in scope.places.slots]
-    found = tuple(place for slot in slots for place in _places_of(slot, scope.places))
+    places = (place for slot in slots for place in _places_of(slot, scope.places))
+    if scope.prompts is not None:
+        places = (canonical(place, scope.prompts) for place in places)
+    found = tuple(dict.fromkeys(places))
     if not found:
         message = "the metric compares no word that stands in every prompt"
         hint = f"say where the words are that are copied: `{line.kind} ... at IO`"
