@@ -36,6 +36,7 @@ from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_posi
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve import resolve
+from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.settings import (
     Ablation,
     Correction,
@@ -79,6 +80,7 @@ __all__ = [
     "PairRules",
     "PatchClaim",
     "PathClaim",
+    "Places",
     "Position",
     "PromptPair",
     "Prompts",

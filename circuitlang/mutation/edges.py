@@ -12,6 +12,7 @@ from circuitlang.circuit import (
     Logits,
     PatchClaim,
     PathClaim,
+    Places,
     Position,
     ReadingClaim,
     Role,
@@ -107,18 +108,14 @@ def _positions(circuit: Circuit) -> tuple[Position, ...]:
 
 
 def _looks_forward(edge: EdgeClaim, position: Position, circuit: Circuit) -> bool:
-    """Whether the receiver stands before a key or value in every template."""
-    if edge.receivers[0].slot not in (Slot.K, Slot.V) or position.offset:
+    """Whether the receiver stands before a key or value in some template."""
+    if edge.receivers[0].slot not in (Slot.K, Slot.V):
         return False
     name = edge.receiver_name.rpartition(".")[0]
     readers = next((role.positions for role in circuit.roles if role.name == name), ())
-    if not readers or any(reader.offset for reader in readers):
+    if not readers:
         return False
-    return all(
-        max(template.order_of(reader) or (0, 0) for reader in readers)
-        < (template.order_of(position) or (0, 0))
-        for template in circuit.prompts.templates
-    )
+    return Places(circuit.prompts.templates).blind(readers, (position,)) is not None
 
 
 def _in_words(leaving: set[Place], circuit: Circuit) -> list[str]:

@@ -185,20 +185,16 @@ def join(span: Span, sender: End, receiver: Entered, scope: Scope) -> tuple[Posi
 
 
 def _looks_back(span: Span, sender: End, receiver: End, scope: Scope) -> bool:
-    """Whether some template lets the receiver attend to the sender's position."""
-    positions = (*sender.positions, *receiver.positions)
+    """Whether every template lets the receiver attend to the sender's position."""
     if not sender.positions or not receiver.positions or scope.places is None:
         return True
-    if any(position.offset for position in positions):
-        return True  # with an offset only the tokens can tell
-    earliest = scope.places.earliest(sender.positions)
-    latest = scope.places.latest(receiver.positions)
-    if any(source <= reader for source, reader in zip(earliest, latest, strict=True)):
+    number = scope.places.blind(receiver.positions, sender.positions)
+    if number is None:
         return True
     message = (
         f"{receiver.name} at {show_positions(receiver.positions)} comes before "
         f"{show_positions(sender.positions)}, where {sender.name} writes"
     )
-    hint = "attention looks back, never forward"
-    scope.error("CL218", span, message, hint)
+    where, hint = scope.places.forward(number)
+    scope.error("CL218", span, message + where, hint)
     return False

@@ -7,11 +7,12 @@ from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import Head
 from circuitlang.circuit.position import AT_END, Position, show_positions
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
-from circuitlang.circuit.resolve.edges import End, resolve_end
+from circuitlang.circuit.resolve.ends import End, resolve_end
 from circuitlang.circuit.resolve.nodes import resolve_positions
 from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.resolve.quantities import choice, resolve_bound
 from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
 _LINEAR = "logit_diff"
@@ -130,14 +131,13 @@ def _route(line: syntax.ClaimLine, example: str, scope: Scope) -> tuple[Position
     if not all(ends):
         return None
     (query,), (key,) = ends
-    # With an offset only the tokens can tell; what lies ahead then gets no attention.
-    if scope.places is None or query.offset or key.offset:
+    # With offsets from different slots only the tokens can tell; what lies ahead gets no attention.
+    number = scope.places.blind((query,), (key,)) if scope.places else None
+    if number is None or scope.places is None:
         return query, key
-    earliest, latest = scope.places.earliest((key,)), scope.places.latest((query,))
-    if any(source <= reader for source, reader in zip(earliest, latest, strict=True)):
-        return query, key
-    message = f"{query} comes before {key}"
-    scope.error("CL218", line.span, message, "attention looks back, never forward")
+    span = Span(line.route[0].span.start, line.route[-1].span.end)
+    where, hint = scope.places.forward(number)
+    scope.error("CL218", span, f"{query} comes before {key}{where}", hint)
     return None
 
 
