@@ -695,3 +695,26 @@ def test_values_are_frozen_and_hashable() -> None:
     assert circuit == _ioi()
     assert circuit.metric == Metric("logit_diff", "IO", "S")
     assert isinstance(circuit.edges[4].receivers[0].component, Logits)
+
+
+@pytest.mark.parametrize(
+    "rule, codes",
+    [
+        ('S2 = "Mary"', ["CL245"]),
+        ('S = "Mary"', ["CL245"]),
+        ('S2 = "Zelda"', []),
+        ('PLACE = "Mary"', []),
+        ("S2 = fresh", []),
+        ("S2 = IO", []),
+    ],
+)
+def test_a_fixed_corrupt_word_is_new_to_its_slot(rule: str, codes: list[str]) -> None:
+    text = (GOLDEN / "valid.circuit").read_text(encoding="utf-8")
+    text = text.replace("corrupt IO = fresh, S1 = fresh, S2 = fresh", f"corrupt {rule}")
+    assert [code for code in codes_of(text) if code == "CL245"] == codes
+    # What is warned of happens, and nothing else: some pair keeps its word.
+    source = SourceText("test.circuit", text)
+    found, _ = resolve(parse(source)[0], source)
+    assert found is not None
+    many = expand(replace(found.prompts, sample=2000), found.metric)
+    assert any(pair.clean.text == pair.corrupt.text for pair in many) == bool(codes)
