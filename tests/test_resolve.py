@@ -718,3 +718,31 @@ def test_a_fixed_corrupt_word_is_new_to_its_slot(rule: str, codes: list[str]) ->
     assert found is not None
     many = expand(replace(found.prompts, sample=2000), found.metric)
     assert any(pair.clean.text == pair.corrupt.text for pair in many) == bool(codes)
+
+
+@given(
+    st.sampled_from(["prob", "prob_diff", "accuracy", "logit_diff", "logprob"]),
+    st.sampled_from([">=", "<="]),
+    st.floats(-3, 3).map(lambda limit: round(limit, 2)),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_bound_is_refused_where_no_values_of_the_metric_meet_or_miss_it(
+    metric: str, sign: str, limit: float
+) -> None:
+    """The effect is a difference of two values of the metric; extremes are tried one by one."""
+    values = {"prob": (0, 1), "accuracy": (0, 1), "prob_diff": (-1, 1)}.get(metric, (-1e6, 1e6))
+    inside = [x - y for x in values for y in values]
+    met = [effect > limit if sign == ">=" else effect < limit for effect in inside]
+    missed = [effect < limit if sign == ">=" else effect > limit for effect in inside]
+    arguments = "IO, S" if metric.endswith("diff") else "IO"
+    unit = {"logit_diff": "logits", "logprob": "nats", "prob_diff": "prob"}.get(metric, metric)
+    text = (GOLDEN / "valid.circuit").read_text(encoding="utf-8")
+    text = text.replace("logit_diff(IO, S)", f"{metric}({arguments})")
+    text = text.replace(">= 50%", f"{sign} {limit} {unit}")
+    assert codes_of(text) == ([] if any(met) and any(missed) else ["CL222"])
+
+
+@pytest.mark.parametrize("margin, codes", [("99%", []), ("100%", ["CL222"]), ("1.5", ["CL222"])])
+def test_absence_is_less_than_the_whole_effect(margin: str, codes: list[str]) -> None:
+    assert codes_of(_text(edges=f"no LATE ~> LAST.Q within {margin}")) == codes
+    assert codes_of(_text(claims=f"completeness within {margin}", edges="WIDE ~> logits")) == []
