@@ -31,6 +31,7 @@ from circuitlang.circuit.component import (
 from circuitlang.circuit.expansion import PromptPair, expand
 from circuitlang.circuit.graph import to_graph
 from circuitlang.circuit.metric import METRICS, FixedWord, Metric, WordSet
+from circuitlang.circuit.model_files import missing_files
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
@@ -105,6 +106,7 @@ __all__ = [
     "edges_of",
     "expand",
     "holds",
+    "missing_files",
     "named_places",
     "resolve",
     "show_positions",
