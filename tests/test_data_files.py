@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from circuitlang.circuit import Circuit, ModelReference, PromptPair, expand
+from circuitlang.circuit import AT_END, Circuit, ModelReference, PromptPair, expand
 from circuitlang.circuit.resolve.limits import MAX_DATA_BYTES, MAX_ROWS
 from circuitlang.cli.running import _mismatch as mismatch
 from circuitlang.engine.loading import LoadedModel, load_transformer
@@ -198,7 +198,8 @@ def test_numbers_of_tokens_may_count_from_the_end(tmp_path: Path) -> None:
     circuit = circuit_in(tmp_path, text_of("a.jsonl", "LAST, FIRST, TO, FIRST+2"))
     for pair in align(circuit, TOKENIZER).tokens:
         found = {str(position): pair.shown[index] for position, index in pair.positions.items()}
-        assert found == {"LAST": " to", "FIRST": "Then", "TO": " it", "FIRST+2": " and"}
+        assert found == {"FIRST": "Then", "TO": " it", "FIRST+2": " and"}
+    assert [str(p) for p in circuit.roles[0].positions if p == AT_END] == ["LAST"]
 
 
 @pytest.mark.parametrize("number", [14, -15, 99_999])

@@ -24,8 +24,6 @@ ELSEWHERE = {
     "CL314": "of the tokens, which need a model",
     "CL315": "of the tokens, which need a model",
     "CL325": "of the tokens, which need a model",
-    "CL331": "of the tokens, which need a model",
-    "CL332": "of the tokens, which need a model",
 }
 
 

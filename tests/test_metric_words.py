@@ -1,10 +1,14 @@
 """Which tokens a metric reads: sets made pair by pair, numbers that go on, words of a file."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from circuitlang.circuit import FixedWord, Metric, PairRule, WordSet
+from circuitlang.circuit.metric import COMPARISONS
 from circuitlang.engine.tokens import align
 from circuitlang.evidence import Misalignment
 from tests.front_end import circuit_of, codes_of
@@ -65,7 +69,7 @@ def test_pairs_with_an_empty_set_obey_the_rule_about_misaligned_ones():
 
 
 def test_a_word_that_both_sides_have_makes_a_pair_misaligned():
-    text = YEARS.replace("NEXT <= YY", '"79"')
+    text = YEARS.replace("NEXT <= YY", '"44"')
     found, _ = aligned(text)
     assert [d.code for d in found.diagnostics] == ["CL332"]
 
@@ -148,3 +152,39 @@ def test_a_range_of_words_is_taken_sets_of():
     assert len(metric.answer.words) == 100
     assert metric.answer.than("32") == tuple(map(str, range(33, 100)))
     assert metric.distractor.than("32") == tuple(f"{year:02d}" for year in range(33))
+
+
+NUMBERS = st.lists(st.integers(0, 12).map(str), min_size=1, max_size=4, unique=True)
+SIGNS = st.sampled_from(sorted(COMPARISONS))
+
+
+@given(NUMBERS, NUMBERS, NUMBERS, st.tuples(SIGNS, SIGNS), st.sampled_from(["YY", "ZZ", "WORD"]))
+@settings(max_examples=300, deadline=None)
+def test_a_file_is_refused_where_its_words_fail_in_every_pair(years, others, words, signs, second):
+    """Against every pair that can be drawn, one after the other."""
+    right = f"NEXT {signs[1]} {second}" if second != "WORD" else f'"{words[0]}"'
+    text = f"""model "gpt2"
+prompts {{
+  clean   "from 17{{YY}} and 17{{ZZ}} to 17"
+  corrupt YY = "79"
+  YY      from {", ".join(f'"{w}"' for w in years)}
+  ZZ      from {", ".join(f'"{w}"' for w in others)}
+  NEXT    from {", ".join(f'"{w}"' for w in words)}
+}}
+metric prob_diff(NEXT {signs[0]} YY, {right})
+edges {{
+  L9.MLP ~> logits
+}}
+"""
+    every = []
+    for year, other in product(years, others):
+        drawn = {"YY": year, "ZZ": other}
+        more = {w for w in words if COMPARISONS[signs[0]](int(w), int(year))}
+        less = {words[0]}
+        if second != "WORD":
+            less = {w for w in words if COMPARISONS[signs[1]](int(w), int(drawn[second]))}
+        every.append((bool(more), bool(less), bool(more & less)))
+    empty = not any(more for more, _, _ in every) or not any(less for _, less, _ in every)
+    shared = all(both for _, _, both in every)
+    codes = {*codes_of(text)} - {"CL222"}  # a set minus itself
+    assert codes == ({"CL331"} if empty else {"CL332"} if shared else set())

@@ -24,12 +24,14 @@ from circuitlang.circuit import (
     Logits,
     Metric,
     ModelReference,
+    Places,
     Position,
     PromptPair,
     Prompts,
     Receiver,
     Role,
     Slot,
+    Template,
     TestSettings,
     Unit,
     expand,
@@ -215,12 +217,58 @@ def test_edges_that_cannot_be(line: str, code: str | None) -> None:
     assert codes_of(_text(nodes=nodes, edges=line)) == ([code] if code else [])
 
 
-def test_one_template_that_lets_attention_look_back_is_enough() -> None:
+def test_every_template_must_let_attention_look_back() -> None:
     prompts = PROMPTS + '  clean "{S} thought that {S} liked the {PLACE} that {IO} and"\n'
-    nodes = "A L0.H0 at IO\n B L9.H0 at S1"
-    assert _edge("A ~> B.V", nodes=nodes, prompts=prompts).positions == (Position("IO"),)
-    nodes = "A L0.H0 at PLACE\n B L9.H0 at S1"
-    assert codes_of(_text(edges="A ~> B.V", nodes=nodes, prompts=prompts)) == ["CL218"]
+    nodes = "A L0.H0 at S1\n B L9.H0 at PLACE"
+    assert _edge("A ~> B.V", nodes=nodes, prompts=prompts).positions == (Position("S"),)
+    for nodes in ("A L0.H0 at IO\n B L9.H0 at S1", "A L0.H0 at PLACE\n B L9.H0 at S1"):
+        for edge in ("A ~> B.V", "A -> B.V -> logits", "L0.H0 ~> L9.H0.K from IO to S1"):
+            assert codes_of(_text(edges=edge, nodes=nodes, prompts=prompts))[:1] == ["CL218"]
+    for query, codes in (("S1", ["CL218"]), ("END", [])):
+        claims, edges = f"attention L9.H0 {query} -> IO >= 0.5", "L0.H0 ~> logits"
+        assert codes_of(_text(claims=claims, edges=edges, nodes="", prompts=prompts)) == codes
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_what_is_called_blind_is_blind_and_without_offsets_nothing_is_missed(
+    data: st.DataObject,
+) -> None:
+    """Templates of words and slots, each filled with one to three tokens, counted here."""
+    parts = st.lists(st.sampled_from(["A", "B", "a", "word"]), min_size=1, max_size=7)
+    own = data.draw(parts.filter(lambda p: {"A", "B"} <= {*p}))
+    texts, slots = [""], []
+    for part in own:
+        if part in ("A", "B"):
+            slots.append(part)
+            texts.append("")
+        else:
+            texts[-1] += f" {part}"
+    sizes = [data.draw(st.integers(1, 3)) if part in ("A", "B") else 1 for part in own]
+    ranges: dict[tuple[str, int], tuple[int, int]] = {}
+    for index, part in enumerate(own):
+        ranges[part, own[: index + 1].count(part)] = (
+            sum(sizes[:index]), sum(sizes[: index + 1]) - 1
+        )
+    ranges[END, 1] = (sum(sizes) - 1, sum(sizes) - 1)
+    template = Template(tuple(texts), tuple(slots))
+    names = st.sampled_from([name for name in ranges if name[0] in ("A", "B", END)])
+    offsets = st.integers(-2, 2) if data.draw(st.booleans()) else st.just(0)
+    positions = st.lists(st.tuples(names, offsets), min_size=1, max_size=3).map(
+        lambda found: tuple(Position(*name, offset) for name, offset in found)
+    )
+    readers, sources = data.draw(positions), data.draw(positions)
+
+    def token(position: Position) -> int:
+        first, last = ranges[position.slot, position.occurrence]
+        return (first if position.offset < 0 else last) + position.offset
+
+    blind = max(map(token, readers)) < min(map(token, sources))
+    found = Places([template]).blind(readers, sources)
+    if found:
+        assert blind
+    if not any(p.offset for p in (*readers, *sources)):
+        assert (found == 1) == blind
 
 
 def test_an_mlp_of_a_parallel_block_does_not_read_its_own_heads() -> None:
@@ -676,3 +724,54 @@ def test_values_are_frozen_and_hashable() -> None:
     assert circuit == _ioi()
     assert circuit.metric == Metric("logit_diff", "IO", "S")
     assert isinstance(circuit.edges[4].receivers[0].component, Logits)
+
+
+@pytest.mark.parametrize(
+    "rule, codes",
+    [
+        ('S2 = "Mary"', ["CL245"]),
+        ('S = "Mary"', ["CL245"]),
+        ('S2 = "Zelda"', []),
+        ('PLACE = "Mary"', []),
+        ("S2 = fresh", []),
+        ("S2 = IO", []),
+    ],
+)
+def test_a_fixed_corrupt_word_is_new_to_its_slot(rule: str, codes: list[str]) -> None:
+    text = (GOLDEN / "valid.circuit").read_text(encoding="utf-8")
+    text = text.replace("corrupt IO = fresh, S1 = fresh, S2 = fresh", f"corrupt {rule}")
+    assert [code for code in codes_of(text) if code == "CL245"] == codes
+    # What is warned of happens, and nothing else: some pair keeps its word.
+    source = SourceText("test.circuit", text)
+    found, _ = resolve(parse(source)[0], source)
+    assert found is not None
+    many = expand(replace(found.prompts, sample=2000), found.metric)
+    assert any(pair.clean.text == pair.corrupt.text for pair in many) == bool(codes)
+
+
+@given(
+    st.sampled_from(["prob", "prob_diff", "accuracy", "logit_diff", "logprob"]),
+    st.sampled_from([">=", "<="]),
+    st.floats(-3, 3).map(lambda limit: round(limit, 2)),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_bound_is_refused_where_no_values_of_the_metric_meet_or_miss_it(
+    metric: str, sign: str, limit: float
+) -> None:
+    """The effect is a difference of two values of the metric; extremes are tried one by one."""
+    values = {"prob": (0, 1), "accuracy": (0, 1), "prob_diff": (-1, 1)}.get(metric, (-1e6, 1e6))
+    inside = [x - y for x in values for y in values]
+    met = [effect > limit if sign == ">=" else effect < limit for effect in inside]
+    missed = [effect < limit if sign == ">=" else effect > limit for effect in inside]
+    arguments = "IO, S" if metric.endswith("diff") else "IO"
+    unit = {"logit_diff": "logits", "logprob": "nats", "prob_diff": "prob"}.get(metric, metric)
+    text = (GOLDEN / "valid.circuit").read_text(encoding="utf-8")
+    text = text.replace("logit_diff(IO, S)", f"{metric}({arguments})")
+    text = text.replace(">= 50%", f"{sign} {limit} {unit}")
+    assert codes_of(text) == ([] if any(met) and any(missed) else ["CL222"])
+
+
+@pytest.mark.parametrize("margin, codes", [("99%", []), ("100%", ["CL222"]), ("1.5", ["CL222"])])
+def test_absence_is_less_than_the_whole_effect(margin: str, codes: list[str]) -> None:
+    assert codes_of(_text(edges=f"no LATE ~> LAST.Q within {margin}")) == codes
+    assert codes_of(_text(claims=f"completeness within {margin}", edges="WIDE ~> logits")) == []

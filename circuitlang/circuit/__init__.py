@@ -15,6 +15,7 @@ from circuitlang.circuit.claim import (
     Step,
     edges_of,
 )
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import (
     MLP,
     Component,
@@ -30,11 +31,13 @@ from circuitlang.circuit.component import (
 from circuitlang.circuit.expansion import PromptPair, expand
 from circuitlang.circuit.graph import pairs_of, to_graph
 from circuitlang.circuit.metric import METRICS, FixedWord, Largest, Metric, WordSet
+from circuitlang.circuit.model_files import missing_files
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve import resolve
+from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.settings import (
     Ablation,
     Correction,
@@ -79,6 +82,7 @@ __all__ = [
     "PairRules",
     "PatchClaim",
     "PathClaim",
+    "Places",
     "Position",
     "PromptPair",
     "Prompts",
@@ -99,9 +103,11 @@ __all__ = [
     "WordList",
     "WordSet",
     "can_feed",
+    "canonical",
     "edges_of",
     "expand",
     "holds",
+    "missing_files",
     "named_places",
     "pairs_of",
     "resolve",

@@ -12,7 +12,8 @@ class Position:
     """``S2+1`` is ``Position("S", 2, 1)``; ``occurrence`` counts from 1.
 
     A slot of several tokens stands for its last token; a negative offset counts from its first.
-    ``END`` is the last token of the prompt, the one whose logits the metric reads.
+    ``END`` is the last token of the prompt, the one whose logits the metric reads. ``shown`` is how
+    the file writes it; two names of one position are one position (see ``coincidence``).
     """
 
     slot: str
@@ -21,8 +22,7 @@ class Position:
     shown: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        name = self.shown or self.slot
-        return name + (f"{self.offset:+d}" if self.offset else "")
+        return self.shown or self.slot + (f"{self.offset:+d}" if self.offset else "")
 
 
 AT_END = Position(END)

@@ -47,7 +47,14 @@ class Template:
         places = [i for i, slot in enumerate(self.slots) if slot == position.slot]
         if position.occurrence > len(places) or not self.ordered:
             return None
-        return places[position.occurrence - 1], position.offset
+        place = len(self.slots) if self.ends_with(position) else places[position.occurrence - 1]
+        return place, position.offset
+
+    def ends_with(self, position: Position) -> bool:
+        """Whether the slot of a position is the last thing in the template, and so is at END."""
+        if self.label or not self.slots or self.texts[-1] or self.slots[-1] != position.slot:
+            return False
+        return position.occurrence == self.slots.count(position.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,30 @@ class DataFile:
     digest: str
     name: str = field(default="", compare=False)
     rows: tuple[Row, ...] = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def counted_from_end(self) -> dict[str, int]:
+        """Names that stand for the same token, counted from the last one (0), in every row."""
+        found: dict[str, set[int]] = {}
+        for row in self.rows:
+            for name, token in row.clean.tokens:
+                found.setdefault(name, set()).add(token)
+        return {
+            name: 1 + min(tokens)
+            for name, tokens in found.items()
+            if len(tokens) == 1 and min(tokens) < 0
+        }
+
+    @cached_property
+    def last_places(self) -> frozenset[tuple[str, int]]:
+        """Names whose text ends every prompt, as (slot, occurrence)."""
+        common: set[tuple[str, int]] | None = None
+        for row in self.rows:
+            ends = {place[:2] for place in row.clean.places if place[3] == len(row.clean.text)}
+            # Those that the corrupt prompt has elsewhere are refused when tokens are known.
+            ends -= {place[:2] for place in row.corrupt.places if place[3] < len(row.corrupt.text)}
+            common = ends if common is None else common & ends
+        return frozenset(common or ())
 
     @cached_property
     def _counts(self) -> Counter[int]:

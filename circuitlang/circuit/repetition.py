@@ -71,6 +71,15 @@ def draw_tokens(generator: RepeatedTokens, random: Random) -> DrawnTokens:
 
 
 @cache
+def places_of(generator: RepeatedTokens) -> tuple[tuple[str, int, int], ...]:
+    """Index in the prompt, counted after ``before``, of each (position, occurrence), in order."""
+    length, end, earlier = generator.length, generator.end, generator.repeats - 1
+    current = [(CURRENT, n + 1, n * length + end - 1) for n in range(earlier + 1)]
+    following = [(NEXT, n + 1, n * length + end) for n in range(earlier)]
+    return tuple(sorted([*current, *following], key=lambda place: place[2]))
+
+
+@cache
 def _layout(generator: RepeatedTokens) -> Layout:
     length, end, earlier = generator.length, generator.end, generator.repeats - 1
     copy = list(range(length))
@@ -80,13 +89,11 @@ def _layout(generator: RepeatedTokens) -> Layout:
         distractor = other[end]
     else:
         other[end if generator.change == NEXT else end - 1] = length
-    current = [(CURRENT, n + 1, n * length + end - 1) for n in range(earlier + 1)]
-    following = [(NEXT, n + 1, n * length + end) for n in range(earlier)]
     return Layout(
         (*(copy * earlier), *copy[:end]),
         (*(other * earlier), *copy[:end]),
         copy[end],
         distractor,
-        tuple(sorted([*current, *following], key=lambda place: place[2])),
+        places_of(generator),
         generator.before,
     )

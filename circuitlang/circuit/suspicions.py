@@ -6,7 +6,7 @@ from circuitlang.circuit.circuit import Circuit
 from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, PathClaim
 from circuitlang.circuit.patching import PatchClaim
 from circuitlang.circuit.position import Position
-from circuitlang.circuit.prompts import Prompts, Template
+from circuitlang.circuit.prompts import FRESH, Prompts, Template
 from circuitlang.circuit.settings import Ablation
 from circuitlang.source import Diagnostic
 
@@ -93,8 +93,27 @@ def means_are_of_like(circuit: Circuit) -> Iterator[Diagnostic]:
             return
 
 
+def corrupt_words_are_new(circuit: Circuit) -> Iterator[Diagnostic]:
+    """A fixed corrupt word that its slot may have already leaves some pairs as they are."""
+    prompts = circuit.prompts
+    changed = {rule.target for rule in prompts.rules}
+    for rule in prompts.rules:
+        words = next((w for w in prompts.word_lists if rule.target in w.slots), None)
+        if rule.literal is None or words is None or rule.literal not in words.words:
+            continue
+        name = f"{rule.target}{rule.occurrence or ''}"
+        message = f"`{rule.literal}` is among the words of `{rule.target}`: where it is drawn, "
+        message += f"`{name}` is not corrupted"
+        kept = [slot for slot in words.slots if slot not in changed]
+        if kept:
+            message += f", and where `{kept[0]}` has it, both are `{rule.literal}`"
+        hint = f"take it out of the list, or write `{name} = {FRESH}`"
+        yield Diagnostic("CL245", rule.span, message, hint)
+
+
 SUSPICIONS: tuple[Callable[[Circuit], Iterator[Diagnostic]], ...] = (
     something_arrives,
     zeros_are_zero,
     means_are_of_like,
+    corrupt_words_are_new,
 )

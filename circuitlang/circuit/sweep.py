@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from circuitlang.circuit.activation import Activation
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.position import AT_END, Position
 from circuitlang.circuit.settings import Direction
 from circuitlang.source import Span
@@ -84,6 +85,7 @@ def named_places(circuit: "Circuit") -> tuple[Position, ...]:
         occurrence = counts[slot]
         if all(template.slots.count(slot) >= occurrence for template in templates):
             several = any(template.slots.count(slot) > 1 for template in templates)
-            found[Position(slot, occurrence, 0, f"{slot}{occurrence}" if several else "")] = None
-    found |= dict.fromkeys(p for role in circuit.roles for p in role.positions if p != AT_END)
-    return (*found, AT_END)
+            place = Position(slot, occurrence, 0, f"{slot}{occurrence}" if several else "")
+            found[canonical(place, circuit.prompts)] = None
+    found |= dict.fromkeys(p for role in circuit.roles for p in role.positions)
+    return (*(place for place in found if place != AT_END), AT_END)

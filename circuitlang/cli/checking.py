@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitlang.circuit import Circuit
+from circuitlang.circuit import Circuit, missing_files
 from circuitlang.cli.preparing import misaligned_in_words
 from circuitlang.cli.session import (
     examine,
@@ -29,8 +29,9 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
         if circuit is not None:
             from circuitlang.plan import check_design
 
-            diagnostics = (*diagnostics, *check_design(circuit))
-            if tokens:
+            own = missing_files(circuit.model)
+            diagnostics = (*diagnostics, *own, *check_design(circuit))
+            if tokens and not own:
                 found = _check_tokens(circuit)
                 if found is None:
                     worst = max(worst, ExitCode.NOT_RUN)

@@ -12,12 +12,14 @@ from circuitlang.circuit import (
     Logits,
     PatchClaim,
     PathClaim,
+    Places,
     Position,
     ReadingClaim,
     Role,
     Slot,
     SteerClaim,
     can_feed,
+    canonical,
     edges_of,
     show_positions,
 )
@@ -100,24 +102,20 @@ def _positions(circuit: Circuit) -> tuple[Position, ...]:
         if all(template.slots.count(slot) >= counts[slot] for template in templates):
             alone = all(template.slots.count(slot) == 1 for template in templates)
             name = "" if alone else f"{slot}{counts[slot]}"
-            found.append(Position(slot, counts[slot], 0, name))
+            found.append(canonical(Position(slot, counts[slot], 0, name), circuit.prompts))
     found += [position for role in circuit.roles for position in role.positions]
     return (*dict.fromkeys(position for position in found if position != AT_END), AT_END)
 
 
 def _looks_forward(edge: EdgeClaim, position: Position, circuit: Circuit) -> bool:
-    """Whether the receiver stands before a key or value in every template."""
-    if edge.receivers[0].slot not in (Slot.K, Slot.V) or position.offset:
+    """Whether the receiver stands before a key or value in some template."""
+    if edge.receivers[0].slot not in (Slot.K, Slot.V):
         return False
     name = edge.receiver_name.rpartition(".")[0]
     readers = next((role.positions for role in circuit.roles if role.name == name), ())
-    if not readers or any(reader.offset for reader in readers):
+    if not readers:
         return False
-    return all(
-        max(template.order_of(reader) or (0, 0) for reader in readers)
-        < (template.order_of(position) or (0, 0))
-        for template in circuit.prompts.templates
-    )
+    return Places(circuit.prompts.templates).blind(readers, (position,)) is not None
 
 
 def _in_words(leaving: set[Place], circuit: Circuit) -> list[str]:

@@ -143,12 +143,14 @@ def placed(
         return (None, None) if line.places else (sender, receiver)
     written = line.places[0]
     start, stop = resolve_positions(written.start, scope), resolve_positions(written.end, scope)
-    if sender is not None:
-        sender = replace(sender, positions=start)
+    # A position that does not exist leaves no edge of which anything could be said.
+    sender = replace(sender, positions=start) if sender and start else None
+    if written.end and not stop:
+        return sender, None
     if not written.end or receiver is None:
         return sender, receiver
     if isinstance(receiver.inputs[0].component, Logits):
-        if stop not in ((AT_END,), ()):
+        if stop != (AT_END,):
             message = f"logits are read at END, not at {show_positions(stop)}"
             scope.error("CL216", written.span, message, "write `to END`, or leave `to` out")
             return sender, None
@@ -183,20 +185,16 @@ def join(span: Span, sender: End, receiver: Entered, scope: Scope) -> tuple[Posi
 
 
 def _looks_back(span: Span, sender: End, receiver: End, scope: Scope) -> bool:
-    """Whether some template lets the receiver attend to the sender's position."""
-    positions = (*sender.positions, *receiver.positions)
+    """Whether every template lets the receiver attend to the sender's position."""
     if not sender.positions or not receiver.positions or scope.places is None:
         return True
-    if any(position.offset for position in positions):
-        return True  # with an offset only the tokens can tell
-    earliest = scope.places.earliest(sender.positions)
-    latest = scope.places.latest(receiver.positions)
-    if any(source <= reader for source, reader in zip(earliest, latest, strict=True)):
+    number = scope.places.blind(receiver.positions, sender.positions)
+    if number is None:
         return True
     message = (
         f"{receiver.name} at {show_positions(receiver.positions)} comes before "
         f"{show_positions(sender.positions)}, where {sender.name} writes"
     )
-    hint = "attention looks back, never forward"
-    scope.error("CL218", span, message, hint)
+    where, hint = scope.places.forward(number)
+    scope.error("CL218", span, message + where, hint)
     return False

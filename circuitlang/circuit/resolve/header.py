@@ -1,8 +1,10 @@
 """The sections that are one line: circuit and model."""
 
+import re
 from pathlib import Path
 
 from circuitlang.circuit.circuit import ModelReference
+from circuitlang.circuit.model_files import is_path
 from circuitlang.circuit.resolve.quantities import choice
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.models import (
@@ -19,6 +21,8 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 WEIGHTS = ("plain", "folded")
 KEY_VALUES = ("shared", "ungrouped")
 _LONGEST_NAME = 1_000
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_HUB_NAME = re.compile(f"(?:{_PART}/)?{_PART}")
 _OPTIONS = ("revision", "dtype", "weights", "key_values")
 
 
@@ -46,7 +50,7 @@ def _found(
     if not isinstance(section, syntax.ModelSection):
         return None, None
     options = _options(section, scope)
-    reference = ModelReference(section.kind, section.value.text, span=section.span, **options)
+    reference = ModelReference(section.kind, section.value.text, span=section.value.span, **options)
     if not reference.name.strip():
         scope.error("CL401", section.value.span, "the model has no name", 'such as `model "gpt2"`')
         return None, None
@@ -57,7 +61,7 @@ def _found(
         return _builtin(section, reference, scope)
     if section.kind == "gguf":
         path = scope.folder / reference.name
-        return ModelReference("gguf", str(path), span=section.span, **options), None
+        return ModelReference("gguf", str(path), span=section.value.span, **options), None
     if find_obtainable(reference.name):
         return reference, shape_with_neurons(reference.name)
     folder = scope.folder / reference.name
@@ -65,9 +69,26 @@ def _found(
         # `./` stays in front of a relative path: without it a missing folder would look like a
         # name on the hub.
         name = str(folder) if folder.is_absolute() else f"./{folder}"
-        reference = ModelReference("name", name, span=section.span, **options)
+        reference = ModelReference("name", name, span=section.value.span, **options)
         return reference, shape_of_folder(folder)
+    if problem := _no_hub_name(reference.name):
+        scope.error("CL401", section.value.span, *problem)
+        return None, None
     return reference, shape_with_neurons(reference.name)
+
+
+def _no_hub_name(name: str) -> tuple[str, str] | None:
+    """Message and hint for what is no name on the hub and no path either."""
+    if "://" in name:
+        own = "/".join(name.split("://", 1)[1].strip("/").split("/")[1:3])
+        hint = f"write `{own}`" if _HUB_NAME.fullmatch(own) else ""
+        return "a model is named without its address", hint
+    if is_path(name) or _HUB_NAME.fullmatch(name):
+        return None
+    message = f"`{name}` is no folder, and no name that the hub can have"
+    if _HUB_NAME.fullmatch(name.strip()):
+        return message, f"write `{name.strip()}`, without blanks"
+    return message, 'such as `"gpt2"` or `"EleutherAI/pythia-160m"`; a folder is `"./folder"`'
 
 
 def _is_folder(path: Path) -> bool:

@@ -19,6 +19,7 @@ from circuitlang.circuit.prompts import Prompts
 from circuitlang.circuit.resolve.limits import MAX_SET_WORDS
 from circuitlang.circuit.resolve.quantities import choice
 from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.circuit.resolve.word_sets import some_set_fails
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
@@ -49,6 +50,8 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
     if None in found:
         return None
     arguments = [each for each in found if each is not None]
+    if some_set_fails(section.arguments, arguments, lists, scope):
+        return None
     answer, distractor = (*arguments, None, None)[:2]
     place = section.arguments[-1].span if section.arguments else section.span
     if answer and distractor and not _differ(place, answer, distractor, lists, scope):
@@ -212,7 +215,7 @@ def _differ(
         scope.error("CL222", place, message, hint)
         return False
     if isinstance(answer, WordSet | Largest) or isinstance(distractor, WordSet | Largest):
-        return True  # what the sets are is known pair by pair
+        return True  # what fails in some pairs is known pair by pair
     one, other = (_own(each, lists) for each in (answer, distractor))
     shared = min(set(one) & set(other), default=None)
     slots = isinstance(answer, str) and isinstance(distractor, str)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from circuitlang.circuit.claim import Role
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import Component, Neuron, parse_component, problem_with
 from circuitlang.circuit.position import AT_END, END, Position
 from circuitlang.circuit.resolve.limits import MAX_OFFSET, MAX_POSITIONS
@@ -103,10 +104,12 @@ def _position(reference: syntax.PositionRef, scope: Scope) -> Position | None:
             hint = "END is the last token of the prompt; offsets from it are negative"
             scope.error("CL304", reference.span, "there is no token after END", hint)
             return None
-        return Position(END, 1, int(offset)) if offset else AT_END
+        written = Position(END, 1, int(offset)) if offset else AT_END
+        return canonical(written, scope.prompts) if scope.prompts else written
     if scope.places is None or scope.lacks("prompts"):
         return None
-    return _slot_position(reference.slot, int(offset), scope.places, scope)
+    found = _slot_position(reference.slot, int(offset), scope.places, scope)
+    return found and _inside(found, reference, scope)
 
 
 def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope) -> Position | None:
@@ -128,4 +131,32 @@ def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope)
         hint = scope.suggest(name, places.names())
         scope.error("CL304", word.span, places.shortage(slot, occurrence), hint)
         return None
-    return Position(slot, wanted, offset, name if name != slot else "")
+    shown = name + (f"{offset:+d}" if offset else "")
+    return Position(slot, wanted, offset, shown if name != slot else "")
+
+
+def _inside(position: Position, reference: syntax.PositionRef, scope: Scope) -> Position | None:
+    """The position by its one name, if the prompts have it; else None with a diagnostic."""
+    prompts = scope.prompts
+    if prompts is None:
+        return position
+    found = canonical(position, prompts)
+    name = reference.slot.text
+    if found.slot == END and found.offset > 0:
+        message = f"there is no token `{position}`: `{name}` is {_near_end(found, position)}"
+        scope.error("CL304", reference.span, message, "offsets from the last token are negative")
+        return None
+    ending = [n for n, t in enumerate(prompts.templates, 1) if t.ends_with(position)]
+    if ending and position.offset > 0:
+        message = f"no `{position}` in template {ending[0]}: `{name}` is its last token"
+        scope.error("CL304", reference.span, message, "every template must have the position")
+        return None
+    return found
+
+
+def _near_end(found: Position, written: Position) -> str:
+    """Where the name without its offset is, in words."""
+    after = written.offset - found.offset
+    if after == 0:
+        return "the last token of the prompt"
+    return f"{after} before the last token of the prompt"

@@ -8,6 +8,8 @@ from functools import cache
 from circuitlang.circuit.position import END, Position
 from circuitlang.circuit.prompts import Template
 
+_Range = tuple[tuple[int, int], tuple[int, int]]
+"""The sortable places of the first and the last of some positions in a template."""
 _OCCURRENCE = re.compile(r"(.+?)([1-9][0-9]{0,3})")
 
 
@@ -23,7 +25,7 @@ class Places:
         self.fewest = {slot: min(c[slot] for c in self._counts) for slot in self.slots}
         self.most = {slot: max(c[slot] for c in self._counts) for slot in self.slots}
         # One file asks for the same few positions again and again.
-        self._order = cache(self._find_order)
+        self._ranges = cache(self._find_ranges)
 
     def split(self, name: str) -> tuple[str, int | None] | None:
         """`S2` as ("S", 2) when S is a slot; a slot that is itself called `S2` comes first."""
@@ -57,16 +59,33 @@ class Places:
                 return number, counts[slot]
         raise LookupError(slot)
 
-    def earliest(self, positions: tuple[Position, ...]) -> tuple[int, ...]:
-        """Place of the first of these positions in each template."""
-        orders = [self._order(p.slot, p.occurrence) for p in positions]
-        return tuple(map(min, zip(*orders, strict=True)))
+    def forward(self, number: int) -> tuple[str, str]:
+        """What to say of a blind template: the end of the message, and the hint."""
+        hint = "attention looks back, never forward"
+        if len(self.templates) == 1:
+            return "", hint
+        return f", in template {number}", f"{hint}; prompts that differ need a file each"
 
-    def latest(self, positions: tuple[Position, ...]) -> tuple[int, ...]:
-        """Place of the last of these positions in each template."""
-        orders = [self._order(p.slot, p.occurrence) for p in positions]
-        return tuple(map(max, zip(*orders, strict=True)))
+    def blind(self, readers: tuple[Position, ...], sources: tuple[Position, ...]) -> int | None:
+        """Number (from 1) of the first template in which every reader comes before every source.
 
-    def _find_order(self, slot: str, occurrence: int) -> tuple[int, ...]:
-        orders = (t.order_of(Position(slot, occurrence)) for t in self.templates)
-        return tuple(order[0] if order else 0 for order in orders)
+        None where there is no such template, as far as can be told without tokens.
+        """
+        # An offset may lead past another slot; only from the same place it says what comes first.
+        apart = all(r.offset <= 0 for r in readers) and all(s.offset >= 0 for s in sources)
+        ranges = zip(self._ranges(readers), self._ranges(sources), strict=True)
+        for number, (own, others) in enumerate(ranges, 1):
+            if own is None or others is None or not own[1] < others[0]:
+                continue
+            if apart or own[0][0] == others[1][0]:
+                return number
+        return None
+
+    def _find_ranges(self, positions: tuple[Position, ...]) -> tuple[_Range | None, ...]:
+        """First and last of these positions in each template; None where that is not known."""
+        found = []
+        for template in self.templates:
+            keys = [template.order_of(position) for position in positions]
+            known = [key for key in keys if key is not None]
+            found.append((min(known), max(known)) if len(known) == len(keys) else None)
+        return tuple(found)

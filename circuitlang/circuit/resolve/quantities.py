@@ -16,6 +16,8 @@ from circuitlang.syntax.tree import (
 
 _UNITS = {"%": Unit.FRACTION, "": Unit.FRACTION, **{str(unit): unit for unit in RAW_UNITS}}
 _LARGEST_BARE = 2.0
+_LARGEST_EFFECTS = {"prob": 1, "accuracy": 1, "prob_diff": 2}
+"""Differences of two values of a metric, in its unit: of two numbers from 0, or from -1, to 1."""
 _LARGEST = 1e6
 
 
@@ -56,7 +58,36 @@ def resolve_bound(
             scope.error("CL223", clause.span, "the two ends of a range need the same unit")
         return None
     numbers = [value[0] for value in values if value]
-    return _interval(clause, numbers, units.pop(), scope)
+    bound = _interval(clause, numbers, units.pop(), scope)
+    if bound is None or _says_nothing(bound, clause, scope):
+        return None
+    # Tests of the circuit have margins of their own, which no single edge is held to.
+    if absent and not one_form and bound.unit is Unit.FRACTION and numbers[0] >= 1:
+        message = f"an effect of {100 * numbers[0]:g}% is all of it, so absence within that says"
+        scope.error("CL222", clause.span, f"{message} nothing", "such as `within 2%`")
+        return None
+    return bound
+
+
+def _says_nothing(bound: Bound, clause: BoundClause, scope: Scope) -> bool:
+    """Whether no effect can meet a bound, or none can miss it, with a diagnostic.
+
+    Shares may be of any size: an intervention can do more than the corruption does.
+    """
+    largest = _LARGEST_EFFECTS.get(scope.metric.name) if scope.metric else None
+    if largest is None or bound.unit is Unit.FRACTION:
+        return False
+    low, high = bound.low, bound.high
+    never_missed = (low is None or low <= -largest) and (high is None or high >= largest)
+    never_met = (low is not None and low >= largest) or (high is not None and high <= -largest)
+    if not never_missed and not never_met:
+        return False
+    what = "met" if never_met else "missed"
+    message = f"effects lie between {-largest} and {largest} {bound.unit}, so this is never {what}"
+    size = max(abs(limit) for limit in (low, high) if limit is not None)
+    hint = f"write `{size / 100:g} {bound.unit}` for {size:g}%" if size <= 100 else ""
+    scope.error("CL222", clause.span, message, hint)
+    return True
 
 
 def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scope) -> Bound | None:

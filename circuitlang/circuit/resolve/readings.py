@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from circuitlang.circuit.bound import Bound, Unit
+from circuitlang.circuit.coincidence import canonical
 from circuitlang.circuit.component import Head
 from circuitlang.circuit.position import AT_END, Position, show_positions
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
-from circuitlang.circuit.resolve.edges import End, resolve_end
+from circuitlang.circuit.resolve.ends import End, resolve_end
 from circuitlang.circuit.resolve.nodes import resolve_positions
 from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.resolve.quantities import choice, resolve_bound
 from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
 _LINEAR = "logit_diff"
@@ -129,14 +131,13 @@ def _route(line: syntax.ClaimLine, example: str, scope: Scope) -> tuple[Position
     if not all(ends):
         return None
     (query,), (key,) = ends
-    # With an offset only the tokens can tell; what lies ahead then gets no attention.
-    if scope.places is None or query.offset or key.offset:
+    # With offsets from different slots only the tokens can tell; what lies ahead gets no attention.
+    number = scope.places.blind((query,), (key,)) if scope.places else None
+    if number is None or scope.places is None:
         return query, key
-    earliest, latest = scope.places.earliest((key,)), scope.places.latest((query,))
-    if any(source <= reader for source, reader in zip(earliest, latest, strict=True)):
-        return query, key
-    message = f"{query} comes before {key}"
-    scope.error("CL218", line.span, message, "attention looks back, never forward")
+    span = Span(line.route[0].span.start, line.route[-1].span.end)
+    where, hint = scope.places.forward(number)
+    scope.error("CL218", span, f"{query} comes before {key}{where}", hint)
     return None
 
 
@@ -146,7 +147,10 @@ def _compared_words(line: syntax.ClaimLine, scope: Scope) -> tuple[Position, ...
         return None
     compared = (scope.metric.answer, scope.metric.distractor)
     slots = [slot for slot in compared if isinstance(slot, str) and slot in scope.places.slots]
-    found = tuple(place for slot in slots for place in _places_of(slot, scope.places))
+    places = (place for slot in slots for place in _places_of(slot, scope.places))
+    if scope.prompts is not None:
+        places = (canonical(place, scope.prompts) for place in places)
+    found = tuple(dict.fromkeys(places))
     if not found:
         message = "the metric compares no word that stands in every prompt"
         hint = f"say where the words are that are copied: `{line.kind} ... at IO`"

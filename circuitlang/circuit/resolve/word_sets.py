@@ -1,0 +1,116 @@
+"""Sets of words that fail in every prompt pair, which the words tell without tokens.
+
+`NEXT > YY` shrinks as YY grows, and `NEXT < YY` as it falls, so the extreme words of YY's list
+decide for all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from circuitlang.circuit.metric import (
+    COMPARISONS,
+    OTHER_THAN,
+    Argument,
+    FixedWord,
+    Largest,
+    WordSet,
+)
+from circuitlang.circuit.resolve.scope import Scope
+from circuitlang.source import Span
+from circuitlang.syntax import tree as syntax
+
+_DIRECTIONS = {">": max, ">=": max, "<": min, "<=": min}
+"""Which of a limit's numbers makes the set smallest."""
+_WORDS = {">": "more than", "<": "less than", ">=": "at least", "<=": "at most"}
+
+Lists = Mapping[str, tuple[str, ...]]
+
+
+def some_set_fails(
+    written: Sequence[syntax.TokenSet], arguments: Sequence[Argument], lists: Lists, scope: Scope
+) -> bool:
+    """Whether a set has no word in any pair, or both share one in each, with a diagnostic.
+
+    What fails in some pairs alone is told pair by pair, once the tokens are known.
+    """
+    failed = False
+    arguments = [each.words if isinstance(each, Largest) else each for each in arguments]
+    for line, argument in zip(written, arguments, strict=True):
+        if isinstance(argument, WordSet) and _is_empty(argument, lists):
+            more = _WORDS[argument.comparison]
+            message = (
+                f"`{argument}` is always empty: no word of `{argument.name}` is {more} any of "
+                f"`{argument.limit}`"
+            )
+            hint = f"give `{argument.name}` words that are {more} those of `{argument.limit}`"
+            scope.error("CL331", line.span, message, hint)
+            failed = True
+    if failed or len(arguments) < 2 or not _always_share(arguments[0], arguments[1], lists):
+        return failed
+    message = f"`{arguments[0]}` and `{arguments[1]}` have a word in common in every pair"
+    span = Span(written[0].span.start, written[-1].span.end)
+    whole = [each for each in arguments if isinstance(each, WordSet) and not each.comparison]
+    words = [each for each in arguments if isinstance(each, str)]
+    hint = f"write `{whole[0]} != {words[0]}`" if whole and words else "leave it out of one of them"
+    scope.error("CL332", span, message, hint)
+    return True
+
+
+def _is_empty(words: WordSet, lists: Lists) -> bool:
+    """Whether even the limit that leaves most words leaves none."""
+    limits = _numbers(lists.get(words.limit, ()))
+    if words.comparison not in _DIRECTIONS or not limits or not words.words:
+        return False
+    easiest = min(limits) if _DIRECTIONS[words.comparison] is max else max(limits)
+    holds = COMPARISONS[words.comparison]
+    return not any(holds(number, easiest) for number in _numbers(words.words))
+
+
+def _always_share(one: Argument, other: Argument, lists: Lists) -> bool:
+    if isinstance(one, WordSet) and isinstance(other, WordSet):
+        return _sets_always_share(one, other, lists)
+    for words, word in ((one, other), (other, one)):
+        if isinstance(words, WordSet) and not isinstance(word, WordSet):
+            return _always_holds(words, word, lists)
+    return False
+
+
+def _always_holds(words: WordSet, word: Argument, lists: Lists) -> bool:
+    """Whether a word, or every word of a slot, is in the set of every pair."""
+    own = (word.text,) if isinstance(word, FixedWord) else lists.get(str(word), ())
+    if not own or not {*own} <= {*words.words}:
+        return False
+    if word == words.limit:
+        return words.comparison in ("", ">=", "<=")
+    if not words.comparison:
+        return True
+    if words.comparison == OTHER_THAN:
+        limits = lists.get(words.limit, ())
+        return bool(limits) and not {*own} & {*limits}
+    hardest = _hardest(words, lists)
+    holds = COMPARISONS[words.comparison]
+    return hardest is not None and all(holds(number, hardest) for number in _numbers(own))
+
+
+def _sets_always_share(one: WordSet, other: WordSet, lists: Lists) -> bool:
+    common = _numbers({*one.words} & {*other.words})
+    first, second = _hardest(one, lists), _hardest(other, lists)
+    if first is None or second is None:
+        return False
+    if one.limit == other.limit and first != second:
+        # Towards opposite sides of one number: only the number itself can be in both.
+        both = {one.comparison, other.comparison} == {">=", "<="}
+        return both and {*_numbers(lists[one.limit])} <= {*common}
+    holds, also = COMPARISONS[one.comparison], COMPARISONS[other.comparison]
+    return any(holds(number, first) and also(number, second) for number in common)
+
+
+def _hardest(words: WordSet, lists: Lists) -> int | None:
+    """The number of the limit that leaves fewest words; None where there is none."""
+    limits = _numbers(lists.get(words.limit, ()))
+    if words.comparison not in _DIRECTIONS or not limits:
+        return None
+    return _DIRECTIONS[words.comparison](limits)
+
+
+def _numbers(words: Sequence[str] | set[str]) -> list[int]:
+    return [int(word) for word in words]
