@@ -71,7 +71,7 @@ _COMPONENTS = tuple(
         (r"[Aa](\d{1,4})", "a head is written `L9.H6`"),
         (
             r"(?:hook_)?resid_(?:pre|mid|post)|attn_out|mlp_out",
-            "edges join heads and MLPs: `L9.MLP`",
+            "streams are for `patch` and `steer`: `L5.resid_pre`",
         ),
         (r"(?:hook_)?(?:tok_|pos_)?embeds?|wte|wpe|embeddings?|inputs?", "write `embed`"),
         (r"outputs?|unembed|lm_head|resid_final", "write `logits`"),

@@ -219,9 +219,13 @@ def _hint(stop: Stop) -> str:
         return f"did you mean `{word}`?"
     if hint := _habit(stop, HABITS):
         return hint
-    if token.type == "COMPONENT" and "NAME" in allowed and "COMPONENT" not in allowed:
+    if (
+        token.type == "COMPONENT"
+        and text != "embed"
+        and {"NAME", "COMPONENT"} & {*allowed} == {"NAME"}
+    ):
         return "a component cannot be a name"
-    if text in keywords() and "NAME" in allowed:
+    if (text in keywords() or text == "embed") and "NAME" in allowed:
         return f"`{text}` is a word of the language and cannot be a name"
     if text in keywords() and (word := closest(text, known)):
         return f"did you mean `{word}`?"
