@@ -11,10 +11,12 @@ from circuitlang.source import Diagnostic, Span
 
 _OUTPUTS = (Activation.Z, Activation.MLP_OUT, Activation.POST, Activation.RESID_PRE)
 
-Check = Callable[[tuple[Claim, ...]], list[Diagnostic]]
+LineOf = Callable[[Span], int]
+Check = Callable[[tuple[Claim, ...], LineOf], list[Diagnostic]]
+"""Claims in file order, and the line in which a span begins."""
 
 
-def claims_stand_once(claims: tuple[Claim, ...]) -> list[Diagnostic]:
+def claims_stand_once(claims: tuple[Claim, ...], line_of: LineOf) -> list[Diagnostic]:
     """The same experiment claimed twice would be counted twice in the correction."""
     seen: dict[object, Claim] = {}
     found: dict[Span, Diagnostic] = {}
@@ -22,7 +24,8 @@ def claims_stand_once(claims: tuple[Claim, ...]) -> list[Diagnostic]:
         earlier = seen.setdefault(_experiment_of(claim), claim)
         # An `each` line that repeats another one repeats every pair; once is enough to say so.
         if earlier is not claim and claim.span not in found:
-            message = f"`{claim.text}` tests the same as `{earlier.text}`"
+            first = line_of(earlier.span)
+            message = f"`{claim.text}` tests the same as `{earlier.text}` (in line {first})"
             one_form = isinstance(claim, CircuitTestClaim)
             hint = f"keep one of them{'' if one_form else '; a range is written `in 10%..30%`'}"
             found[claim.span] = Diagnostic("CL217", claim.span, message, hint)

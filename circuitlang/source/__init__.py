@@ -4,6 +4,7 @@ from circuitlang.source.characters import clip, hidden_characters, visible
 from circuitlang.source.codes import CODES, Severity
 from circuitlang.source.diagnostic import Diagnostic, render_diagnostic, render_diagnostics
 from circuitlang.source.explanation import Explanation, explain
+from circuitlang.source.lookalikes import plain, written_component
 from circuitlang.source.spelling import closest, counted, did_you_mean
 from circuitlang.source.text import MAX_BYTES, SourceText, Span, load_source
 
@@ -22,7 +23,9 @@ __all__ = [
     "explain",
     "hidden_characters",
     "load_source",
+    "plain",
     "render_diagnostic",
     "render_diagnostics",
     "visible",
+    "written_component",
 ]

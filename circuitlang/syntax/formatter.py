@@ -288,13 +288,21 @@ def _endpoint(endpoint: tree.Endpoint) -> str:
 
 
 def _claim_lines(lines: Sequence[tree.ClaimLine], source: SourceText) -> list[str]:
-    rows = []
+    """Steering and sweeps, which have long `by` clauses, do not push other claims apart."""
+    rows: dict[str, list[tuple[str, str, str]]] = {}
     for line in lines:
         subject = f" {_endpoint(line.subject)}" if line.subject else ""
         at = f" at {_positions(line.positions, source)}" if line.positions else ""
         route = " " + " -> ".join(_positions([end], source) for end in line.route)
-        rows.append((line.kind + subject + (at or route.rstrip()), *_tail(line.clauses)))
-    return _columns(rows, (2, 2))
+        row = line.kind + subject + (at or route.rstrip()), *_tail(line.clauses)
+        rows.setdefault(_group(line), []).append(row)
+    aligned = {group: iter(_columns(own, (2, 2))) for group, own in rows.items()}
+    return [next(aligned[_group(line)]) for line in lines]
+
+
+def _group(line: tree.ClaimLine) -> str:
+    """Lines with the same columns."""
+    return line.kind if line.kind in ("steer", "sweep") else ""
 
 
 def _tail(clauses: Sequence[tree.Clause]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 from circuitlang.source import Diagnostic, SourceText, Span, clip, hidden_characters
 from circuitlang.syntax.builder import TreeBuilder
 from circuitlang.syntax.grammar import SECTIONS, grammar
-from circuitlang.syntax.syntax_errors import explain, hidden_message
+from circuitlang.syntax.syntax_errors import Stop, explain, hidden_message
 from circuitlang.syntax.tree import Comment, Document, Skipped
 
 MAX_ERRORS = 20
@@ -102,6 +102,8 @@ class _Parse:
         self.block: Token | None = None  # the keyword of the open block
         self.first: Token | None = None  # the first token of the current statement
         self.anchor: tuple[list[object], list[object]] | None = None
+        self.going_on = 0  # the line that a broken statement seems to go on in
+        self.stray = 0  # braces that opened no block
 
     def run(self) -> tuple[Document, tuple[Diagnostic, ...]]:
         index = 0
@@ -142,17 +144,67 @@ class _Parse:
     def _recover(self, index: int) -> int:
         """Report the error at a token and return the index to go on from."""
         token = self.tokens[index]
+        if self.first is None and self._follows_a_mistake(token):
+            self.skipped.append(Skipped(str(self.block or ""), str(token)))
+            return self._end_of_line(index)
         if self.block is not None and self.first is None and self._begins_section(index):
+            if (behind := self._nested(index)) is not None:
+                message = f"`{token}` stands inside of the block `{self.block}`"
+                hint = f"write it after the `}}` that closes `{self.block}`"
+                self._report("CL110", token, message, hint)
+                self.skipped.append(Skipped(str(token), str(token)))
+                return behind
             message = f"`{token}` begins here, but the block `{self.block}` is not closed"
             self._report("CL112", token, message, "close the block with `}` on a line of its own")
             self._close_block(token)
             return index
-        self._explain(token, self._rest_of_line(index))
+        rest = self._rest_of_line(index)
+        self._explain(token, rest)
         is_one_line = self.first is not None and self.first.type in _ONE_LINE
+        self.going_on = self._goes_on(index)
         self._rewind()
+        if is_one_line and any(t.type == "LBRACE" for t in rest):
+            self.stray += not any(t.type == "RBRACE" for t in rest)
+            return self._next_section(index)
         if self.block is not None or is_one_line:
             return self._end_of_line(index)
         return self._next_section(index)
+
+    def _goes_on(self, index: int) -> int:
+        """The line that a broken statement seems to go on in; 0 where it ends with its own."""
+        token, before = self.tokens[index], str(self.tokens[index - 1]) if index else ""
+        broken = token.type == "_NL" and before == ","
+        if not broken and not (token.type == "BAD" and str(token) in ("\\", '"')):
+            return 0
+        return self.source.line_column(token.start_pos or 0)[0] + 1
+
+    def _follows_a_mistake(self, token: Token) -> bool:
+        """Whether a token that can begin nothing is the rest of a mistake before it.
+
+        That is the next line of a broken statement, or the `}` of a block that should be none.
+        """
+        if token.type == "RBRACE" and self.block is None and self.stray:
+            self.stray -= 1
+            return True
+        at = self.source.line_column(token.start_pos or 0)[0]
+        return self.block is not None and self.going_on == at
+
+    def _nested(self, index: int) -> int | None:
+        """Behind the section that begins here, if the open block goes on after it; else None."""
+        end = index
+        depth = 0
+        while end < len(self.tokens):
+            token = self.tokens[end]
+            depth += (token.type == "LBRACE") - (token.type == "RBRACE")
+            if depth < 0 or (depth == 0 and token.type == "_NL"):
+                break
+            end += 1
+        following = next((i for i in (end, end + 1) if self._type(i) not in ("_NL", "")), None)
+        goes_on = following is not None and self._type(following) not in _AFTER_SECTION
+        return end + (self._type(end) == "_NL") if goes_on else None
+
+    def _type(self, index: int) -> str:
+        return self.tokens[index].type if index < len(self.tokens) else ""
 
     def _begins_section(self, index: int) -> bool:
         following = self.tokens[index + 1].type if index + 1 < len(self.tokens) else "$END"
@@ -202,7 +254,8 @@ class _Parse:
             try:
                 return TreeBuilder(visit_tokens=False).transform(self._end(end))
             except UnexpectedToken:
-                if self.block is not None and self.first is None:
+                whole = self.first is None or "RBRACE" in self._accepted()
+                if self.block is not None and whole:
                     message = f"the block `{self.block}` is not closed"
                     self._report("CL112", self.block, message, "close it with `}`")
                     self._close_block(end)
@@ -219,12 +272,24 @@ class _Parse:
         """Report what was expected; a hidden character has its own diagnostic already."""
         first = self.first or token
         section = self.block or self.first
-        self.skipped.append(Skipped(str(section or ""), str(first)))
+        # A statement without a whole name at its start could have defined any.
+        name = section if section and first.type in ("BAD", "STRING", "NUMBER") else first
+        self.skipped.append(Skipped(str(section or ""), str(name)))
         if any(t.start_pos in self.hidden for t in [token, *rest]):
             return
         odd = any(_is_quote(t) for t in rest)
-        code, message, hint = explain(token, first, self._accepted(), str(self.block or ""), odd)
-        self._report(code, token, message, hint)
+        before, after = self._line_around(first, token)
+        accepted, block = frozenset(self._accepted()), str(self.block or "")
+        stop = Stop(token, first, accepted, block, before, after, odd)
+        code, place, message, hint = explain(stop)
+        self._report(code, place, message, hint)
+
+    def _line_around(self, first: Token, token: Token) -> tuple[str, str]:
+        """The statement's line before a token, and from it on."""
+        text, at = self.source.text, token.start_pos or 0
+        end = text.find("\n", at)
+        start = min(first.start_pos or 0, at)
+        return text[start:at], text[at : end if end >= 0 else len(text)]
 
     def _accepted(self) -> set[str]:
         accepted: set[str] = self.parser.accepts()  # type: ignore[no-untyped-call]

@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lark import Token
 
-from circuitlang.source import closest
+from circuitlang.source import closest, plain, written_component
 from circuitlang.syntax.grammar import (
     ABOUT,
     SECTIONS,
@@ -15,31 +16,64 @@ from circuitlang.syntax.grammar import (
     keywords,
     terminal_in_words,
 )
+from circuitlang.syntax.habits import CLAUSES, EXPECTED, FALLBACKS, HABITS, MEANT, Habit
 
-_LOOKALIKES = {
-    "\u2192": "->",
-    "\u21dd": "~>",
-    "\u2265": ">=",
-    "\u2264": "<=",
-    "\u2212": "-",
-    "\u2013": "-",
-    "\u2014": "-",
-    "\u2018": '"',
-    "\u2019": '"',
-    "\u201c": '"',
-    "\u201d": '"',
-    "'": '"',
-    "=": ">=",
-    ">": ">=",
-    "<": "<=",
-}
-_ALMOST_A_HEAD = r"[A-Za-z]?(\d{1,4})(?:[._]?[A-Za-z]?(\d{1,4}))?"
 _LINE_WORDS = {
     "prompts": ("clean", "corrupt", "sample"),
     "edges": ("no", "each"),
     "claims": (*WHOLE, "ablate", *ABOUT),
 }
 _PLACES = {"_NL": "the end of the line", "$END": "the end of the file"}
+_HOMES = {
+    **dict.fromkeys(("clean", "corrupt", "sample"), "prompts"),
+    **dict.fromkeys(("no", "each"), "edges"),
+    **dict.fromkeys((*WHOLE, "ablate"), "claims"),
+    **dict.fromkeys(("ablation", "significance", "direction", "resamples", "seed"), "test"),
+    **dict.fromkeys(("minimum", "random", "greedy", "looks", "pairs"), "test"),
+}
+"""The block of each word that begins a line of one block alone."""
+_SHAPES = (
+    ("claims", "a claim", re.compile(rf"({'|'.join(ABOUT)})\s+[\w.]+(?!\s*[-~]>)")),
+    ("edges", "an edge", re.compile(r"[\w.\[\]]+\s*[-~]>|\w+\s+from\b.*[-~]>")),
+    ("nodes", "a node", re.compile(r"\w+\s+[Ll]\d+\.")),
+    ("prompts", "a list of words", re.compile(r"\w+(\s*,\s*\w+)*\s+from\b")),
+)
+"""What lines that begin with a name are, by their shape."""
+_LONGEST = 300
+"""So much of a line is looked at, on each side of a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A token that the parser did not accept.
+
+    ``first`` began the statement, ``accepted`` are the terminals that could have stood there,
+    ``block`` is the keyword of the open block (empty outside), ``before`` and ``after`` are the
+    statement's line up to the token and from it on, and ``odd_quotes`` tells that a quote on the
+    line has no partner.
+    """
+
+    token: Token
+    first: Token
+    accepted: frozenset[str]
+    block: str
+    before: str
+    after: str
+    odd_quotes: bool
+
+    @property
+    def allowed(self) -> list[str]:
+        """The terminals that could have stood there, but for the one that no rule uses."""
+        return sorted(name for name in self.accepted if name != "BAD")
+
+    @property
+    def section(self) -> str:
+        """The open block, or the section of one line, or `header` or `top`."""
+        if self.block:
+            return self.block
+        if "LBRACE" in self.accepted:
+            return "header"
+        return str(self.first) if self.before and str(self.first) in SECTIONS else "top"
 
 
 def hidden_message(char: str) -> str:
@@ -47,33 +81,90 @@ def hidden_message(char: str) -> str:
     return f"character {_named(char, 'CONTROL CHARACTER')} is not allowed"
 
 
-def explain(
-    token: Token, first: Token, accepted: Iterable[str], block: str, odd_quotes: bool
-) -> tuple[str, str, str]:
-    """Code, message and hint for a token that the parser did not accept.
-
-    ``first`` began the statement, ``accepted`` are the terminals that could have stood there,
-    ``block`` is the keyword of the open block (empty outside), ``odd_quotes`` tells that a quote
-    on the line has no partner.
-    """
-    text = str(token)
+def explain(stop: Stop) -> tuple[str, Token, str, str]:
+    """Code, the token to point at, message and hint."""
+    token, text, block = stop.token, str(stop.token), stop.block
     if token.type == "BAD" and text == '"':
-        hint = "a string ends on the line where it begins"
-        return "CL111", "this string is not closed", hint
-    allowed = sorted(name for name in accepted if name != "BAD")
+        return "CL111", token, "this string is not closed", _unclosed(stop)
     found = _PLACES.get(token.type) or f"`{text}`"
-    if token.type == "BAD" and not text.isascii():
+    foreign = token.type == "BAD" and not text.isascii()
+    if foreign:
         found = f"the character `{text}`, {_named(text, 'an unknown character')}"
-    message = f"expected {_listed(allowed, block)}, found {found}"
-    if odd_quotes:
-        return "CL110", message, "a quote on this line has no partner"
-    return "CL110", message, _first_word(first, block) or _hint(token, allowed, block)
+    message = f"expected {_listed(stop.allowed, block)}, found {found}"
+    if foreign and (hint := _plainly(stop)):
+        return "CL110", token, message, hint
+    if away := _misplaced(stop):
+        return "CL110", stop.first, *away
+    hint = _habit(stop, HABITS[:1])
+    if not hint and stop.odd_quotes:
+        hint = "a quote on this line has no partner"
+    return "CL110", token, message, hint or _first_word(stop) or _hint(stop)
 
 
-def _first_word(first: Token, block: str) -> str:
+def _unclosed(stop: Stop) -> str:
+    odd = next((c for c in stop.after[1:] if plain(c) == '"'), None)
+    if odd:
+        return f'`{odd}` is {_named(odd, "another quote")}: write `"`'
+    if stop.before.endswith('""'):
+        return 'a string stands between single `"`, on one line'
+    if re.search(r'\\"', stop.before):
+        return 'there are no escapes, so a string cannot hold `"`'
+    return "a string ends on the line where it begins"
+
+
+def _plainly(stop: Stop) -> str:
+    """What to write for a character that is not of the language."""
+    char = str(stop.token)
+    if unicodedata.category(char) == "Zs":
+        return "write a plain space"
+    if plain(char) == '"':
+        return 'a string stands between `"` and `"`'
+    word = _around(stop, r"[^\s,()\"]")
+    if re.search(r"[^\W\d_]", word):  # a name, and not signs
+        word = _around(stop, r"[^\s,()\"<>=~]")
+    if meant := plain(word):
+        is_arrow = "DIRECT" in stop.accepted and "AT_LEAST" not in stop.accepted
+        return f"write `{'->' if is_arrow and set(meant) == {'-'} else meant}`"
+    return "names have the letters A to Z, digits and `_`" if char.isalpha() else ""
+
+
+def _around(stop: Stop, chars: str) -> str:
+    """All neighbours of a kind around the start of a token."""
+    left = re.search(rf"{chars}*$", stop.before)
+    right = re.match(rf"{chars}*", stop.after)
+    return (left[0] if left else "") + (right[0] if right else "")
+
+
+def _misplaced(stop: Stop) -> tuple[str, str] | None:
+    """Message and hint for a line that belongs into another block."""
+    word, line = str(stop.first), (stop.before + stop.after)[:_LONGEST]
+    if stop.section not in ("top", *_LINE_WORDS, "nodes", "test"):
+        return None
+    if (hint := CLAUSES.get((stop.block, word))) and not stop.before:
+        return f"no line of `{stop.block}` begins with `{word}`", hint
+    home, what = _HOMES.get(word, ""), f"`{word}`"
+    if not home and stop.first.type in ("NAME", "COMPONENT"):
+        shapes = ((block, name) for block, name, shape in _SHAPES if shape.match(line))
+        home, what = next(shapes, ("", ""))
+    # A word of the language with a line of this block after it was meant as a name.
+    is_name = any(b == stop.block and shape.match(line) for b, _, shape in _SHAPES)
+    if not home or home == stop.block or is_name:
+        return None
+    if not stop.block:
+        return f"{what} stands outside of every block", f"write it under `{home}`"
+    return f"{what} has no place in `{stop.block}`", f"write it under `{home}`"
+
+
+def _first_word(stop: Stop) -> str:
     """A misspelled first word passes as a name, and only what follows it is an error."""
-    meant = closest(first, _LINE_WORDS.get(block, ())) if first.type == "NAME" else None
-    return f"did you mean `{meant}`?" if meant and meant != str(first) else ""
+    word, known = str(stop.first), _LINE_WORDS.get(stop.block, ())
+    if stop.first.type != "NAME" or not (stop.block or not stop.before):
+        return ""
+    meant = closest(word, known)
+    if not meant and (other := MEANT.get(word.lower())):
+        wanted = known or {keyword_of(name) for name in stop.allowed}
+        meant = other if other in wanted or (stop.block == "prompts" and other == "from") else None
+    return f"did you mean `{meant}`?" if meant and meant != word else ""
 
 
 def _named(char: str, default: str) -> str:
@@ -97,29 +188,55 @@ def _joined(words: list[str]) -> str:
     return ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + "".join(words[-1:])
 
 
-def _hint(token: Token, allowed: list[str], block: str) -> str:
-    text = str(token)
+def _habit(stop: Stop, habits: Sequence[Habit]) -> str:
+    """The hint of the first habit that what stands around the token shows."""
+    tags = {"*", stop.section}
+    tags |= {tag for tag, wanted in EXPECTED.items() if wanted <= stop.accepted}
+    if "receiver" in tags:
+        tags.remove("arrow")  # the arrow of this edge has been read
+    before, after = stop.before[-_LONGEST:], stop.after[:_LONGEST]
+    for habit in habits:
+        if not any(tags.issuperset(where.split("+")) for where in habit.where.split()):
+            continue
+        match = re.match(habit.after, after)
+        if match and re.search(habit.before, before):
+            return match.expand(habit.hint)
+    return ""
+
+
+def _hint(stop: Stop) -> str:
+    token, text, allowed, block = stop.token, str(stop.token), stop.allowed, stop.block
     known = [word for name in allowed if (word := keyword_of(name))]
-    signs = [terminal_in_words(name).strip("`") for name in allowed]
-    meant = _LOOKALIKES.get(text)
-    if meant and (meant in signs or (meant == '"' and "STRING" in allowed)):
-        return f"did you mean `{meant}`?"
-    if text == "[":
-        return "a neuron is written `L5.MLP[123]`"
-    if token.type == "COMPONENT" and "NAME" in allowed and "COMPONENT" not in allowed:
-        return "a component cannot be a name"
+    if text == "'" and "STRING" in allowed:
+        return 'did you mean `"`?'
     if text == "}" and not block:
         return "there is no open block that it could close"
     if text in SECTIONS and "_NL" in allowed and not block:
         return "a section begins on a line of its own"
-    if token.type == "_NL" and "LBRACE" in allowed:
-        return "a block opens with `{` on the line of its name"
-    if text in keywords() and "NAME" in allowed:
+    if stop.section in ("nodes", "edges", "claims") and (hint := _component(stop)):
+        return hint
+    if token.type == "NAME" and (word := closest(text, known)):
+        return f"did you mean `{word}`?"
+    if hint := _habit(stop, HABITS):
+        return hint
+    if (
+        token.type == "COMPONENT"
+        and text != "embed"
+        and {"NAME", "COMPONENT"} & {*allowed} == {"NAME"}
+    ):
+        return "a component cannot be a name"
+    if (text in keywords() or text == "embed") and "NAME" in allowed:
         return f"`{text}` is a word of the language and cannot be a name"
-    if "COMPONENT" in allowed and (head := re.fullmatch(_ALMOST_A_HEAD, text)):
-        return f"a head is written `L{head[1]}.H{head[2]}`" if head[2] else "such as `L9.H6`"
-    if (token.type == "NAME" or text in keywords()) and (word := closest(text, known)):
+    if text in keywords() and (word := closest(text, known)):
         return f"did you mean `{word}`?"
     if token.type in ("NUMBER", "NAME") and "STRING" in allowed and not block:
         return "put it in quotes"
-    return ""
+    return _habit(stop, FALLBACKS)
+
+
+def _component(stop: Stop) -> str:
+    """What stands around a token, where it is a component as other tools write it."""
+    word = _around(stop, r"[\w.*\[\]:/-]").rstrip(":")
+    if not re.search(r"\d", word) or ("COMPONENT" not in stop.accepted and word[0].isdigit()):
+        return ""
+    return written_component(re.sub(r"[-~]+>.*", "", word))

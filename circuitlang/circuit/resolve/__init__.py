@@ -61,7 +61,7 @@ def resolve(
     sweeps = resolve_sweeps(sections.get(syntax.ClaimsSection), scope)
     check_usage(document, roles, scope)
     for check in CHECKS:
-        for found in check((*edges, *claims)):
+        for found in check((*edges, *claims), scope.line_of):
             scope.error(found.code, found.span, found.message, found.hint)
     diagnostics = tuple(dict.fromkeys(scope.diagnostics))
     failed = document.skipped or any(d.severity is Severity.ERROR for d in diagnostics)
@@ -93,7 +93,9 @@ def _one_of_each(document: Document, scope: Scope) -> dict[type, syntax.Section]
             name = scope.source.slice(Span(start, start + 10)).split()[0].rstrip("{")
             line = scope.line_of(found[kind].span)
             message = f"the section `{name}` stands twice (first in line {line})"
-            scope.error("CL121", Span(start, start + len(name)), message, "join them into one")
+            is_block = isinstance(section, syntax.BlockSection)
+            hint = "join them into one" if is_block else "delete one of them"
+            scope.error("CL121", Span(start, start + len(name)), message, hint)
         else:
             found[kind] = section
     for required, (name, hint) in _REQUIRED.items():

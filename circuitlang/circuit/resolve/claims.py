@@ -10,6 +10,7 @@ from circuitlang.circuit.claim import (
     FaithfulnessClaim,
     OtherClaim,
 )
+from circuitlang.circuit.component import parse_component
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve.circuit_tests import needs_nodes, resolve_circuit_test
@@ -44,7 +45,7 @@ def _ablate(line: syntax.ClaimLine, scope: Scope) -> AblationClaim | None:
         scope.error("CL201", subject.span, "logits cannot be ablated", "name a node")
         return None
     end = resolve_end(subject, scope)
-    bound = resolve_bound(line.clauses, line.span, False, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope, of_claim=True)
     by = resolve_by(line.clauses, [*Ablation], scope)
     if end is None or bound is None or not end.components or misses_by(line.clauses, by):
         return None
@@ -55,7 +56,7 @@ def _ablate(line: syntax.ClaimLine, scope: Scope) -> AblationClaim | None:
 
 
 def _faithfulness(line: syntax.ClaimLine, scope: Scope) -> FaithfulnessClaim | None:
-    bound = resolve_bound(line.clauses, line.span, False, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope, of_claim=True)
     by = resolve_by(line.clauses, [*Ablation], scope)
     if bound is None or misses_by(line.clauses, by):
         return None
@@ -89,7 +90,9 @@ def _reading(line: syntax.ClaimLine, scope: Scope) -> ReadingClaim | None:
 
 
 def _unknown(line: syntax.ClaimLine, scope: Scope) -> None:
-    hint = scope.suggest(line.kind, [*RESOLVERS, SWEEP])
+    hint = scope.suggest(line.kind, [*RESOLVERS, SWEEP]) or "such as `ablate SIH >= 50%`"
+    if not line.clauses and line.subject and parse_component(line.subject.node.text):
+        hint = "a node is defined under `nodes`"
     scope.error("CL220", line.kind_span, f"there is no claim `{line.kind}`", hint)
 
 

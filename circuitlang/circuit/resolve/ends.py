@@ -16,7 +16,7 @@ from circuitlang.circuit.component import (
 from circuitlang.circuit.position import AT_END, Position, show_positions
 from circuitlang.circuit.resolve.nodes import component_of, resolve_positions
 from circuitlang.circuit.resolve.scope import Scope
-from circuitlang.source import Span, closest
+from circuitlang.source import Span, closest, written_component
 from circuitlang.syntax import tree as syntax
 
 
@@ -55,7 +55,8 @@ def resolve_end(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
             hint = scope.suggest(word.text, [*scope.roles, "logits"])
             scope.meant.add(closest(word.text, scope.roles) or "")
             message = f"there is no node `{word.text}`"
-            scope.error("CL201", word.span, message, hint or "define it under `nodes`")
+            hint = written_component(word.text) or hint or "define it under `nodes`"
+            scope.error("CL201", word.span, message, hint)
         return None
     return End(role.name, role.components, role.positions)
 
@@ -64,6 +65,10 @@ def resolve_sender(endpoint: syntax.Endpoint, scope: Scope) -> End | None:
     """The first sender of an edge or path; None, with a diagnostic, where it cannot send."""
     if endpoint.node.text == "logits":
         scope.error("CL214", endpoint.span, "logits are the end of every path and send nothing")
+        return None
+    name, slot = endpoint.node.text, endpoint.slot
+    if slot and name not in scope.roles and (hint := written_component(f"{name}.{slot.text}")):
+        scope.error("CL201", endpoint.span, f"there is no node `{name}`", hint)
         return None
     if endpoint.slot is not None:
         message = "a sender sends its output and has no slot"

@@ -9,7 +9,7 @@ from circuitlang.circuit.position import Position
 from circuitlang.circuit.resolve.ends import resolve_end
 from circuitlang.circuit.resolve.limits import MAX_TEMPLATE_LENGTH
 from circuitlang.circuit.resolve.nodes import resolve_positions
-from circuitlang.circuit.resolve.quantities import resolve_bound, resolve_by
+from circuitlang.circuit.resolve.quantities import refuses_exponent, resolve_bound, resolve_by
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.settings import Direction
 from circuitlang.syntax import tree as syntax
@@ -31,7 +31,7 @@ Where = tuple[tuple[ActivationSite, ...], tuple[Position, ...]]
 def resolve_patch(line: syntax.ClaimLine, text: str, scope: Scope) -> PatchClaim | None:
     """The claim of a line, or None with a diagnostic."""
     where = _where(line, scope)
-    bound = resolve_bound(line.clauses, line.span, False, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope, of_claim=True)
     by = resolve_by(line.clauses, [*Direction], scope)
     written = [c for c in line.clauses if not isinstance(c, syntax.BoundClause)]
     if where is None or bound is None or (written and by is None):
@@ -43,7 +43,7 @@ def resolve_patch(line: syntax.ClaimLine, text: str, scope: Scope) -> PatchClaim
 def resolve_steer(line: syntax.ClaimLine, text: str, scope: Scope) -> SteerClaim | None:
     """The claim of a line, or None with a diagnostic."""
     where = _where(line, scope)
-    bound = resolve_bound(line.clauses, line.span, False, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope, of_claim=True)
     added = _added(line, scope)
     if where is None or bound is None or added is None:
         return None
@@ -178,6 +178,8 @@ def _added(line: syntax.ClaimLine, scope: Scope) -> tuple[float, Texts | None] |
         scope.error("CL226", line.span, "`steer` needs what is added", example)
         return None
     clause, factor = found[0], found[0].factor
+    if refuses_exponent(factor, _LARGEST_FACTOR, scope):
+        return None
     if factor.unit:
         scope.error("CL223", factor.span, "a factor has no unit", example)
         return None

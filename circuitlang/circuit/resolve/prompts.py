@@ -158,13 +158,22 @@ def _slots_have_words(
     unfilled = [slot for slot in seen if slot not in filled]
     unused = {w.text: w for line in lines for w in line.slots if _is_unused(w, seen, scope)}
     for slot in unfilled:
-        meant = closest(slot, unused)
+        meant = closest(slot, unused) or _same_but_for_case(slot, filled)
         hint = f"did you mean `{meant}`?" if meant else f"add a line such as `{slot} from names`"
+        if not meant and (meant := slot.rstrip("0123456789")) in filled:
+            hint = f"places are not numbered in a template: write `{{{meant}}}`"
         scope.error("CL302", seen[slot], f"the slot `{slot}` has no words", hint)
         unused.pop(meant or "", None)
+        if meant in {*filled, *unused}:
+            # What is then missing at its places has been reported with it.
+            scope.broken.add("prompts")
     for slot, word in unused.items():
         hint = scope.suggest(slot, seen)
         scope.error("CL303", word.span, f"no template has a slot `{slot}`", hint)
+
+
+def _same_but_for_case(slot: str, filled: set[str]) -> str | None:
+    return next((known for known in sorted(filled) if known.lower() == slot.lower()), None)
 
 
 def _is_unused(word: syntax.Word, seen: dict[str, Span], scope: Scope) -> bool:

@@ -1,5 +1,6 @@
 """Numbers with units: bounds, levels, counts."""
 
+import re
 from collections.abc import Sequence
 
 from circuitlang.circuit.bound import RAW_UNITS, Bound, Unit
@@ -19,14 +20,22 @@ _LARGEST_BARE = 2.0
 _LARGEST_EFFECTS = {"prob": 1, "accuracy": 1, "prob_diff": 2}
 """Differences of two values of a metric, in its unit: of two numbers from 0, or from -1, to 1."""
 _LARGEST = 1e6
+_EXPONENT = re.compile(r"[eE][0-9]{1,9}")
 
 
 def resolve_bound(
-    clauses: Sequence[Clause], span: Span, absent: bool, scope: Scope, *, one_form: bool = False
+    clauses: Sequence[Clause],
+    span: Span,
+    absent: bool,
+    scope: Scope,
+    *,
+    one_form: bool = False,
+    of_claim: bool = False,
 ) -> Bound | None:
     """The one bound among an edge's or claim's clauses; the smallest effect when there is none.
 
-    ``one_form``: the claim has only one kind of bound, and that is no range.
+    ``one_form``: the claim has only one kind of bound, and that is no range. ``of_claim``: it is
+    no edge's.
     Returns None, with a diagnostic, when the bound makes no sense.
     """
     bounds = [clause for clause in clauses if isinstance(clause, BoundClause)]
@@ -43,13 +52,7 @@ def resolve_bound(
         )
     clause = bounds[0]
     if absent != (clause.kind == "within"):
-        message = (
-            "`no` claims absence, which is shown by an equivalence test"
-            if absent
-            else "`within` belongs to a `no` edge"
-        )
-        hint = "write `within 2%`" if absent else "write `no A -> B.Q within 2%`, or `in -2%..2%`"
-        scope.error("CL226", clause.span, message, hint)
+        scope.error("CL226", clause.span, *_no_such_bound(clause, absent, of_claim))
         return None
     values = [_bound_value(quantity, scope) for quantity in clause.quantities]
     units = {unit for _, unit in filter(None, values)}
@@ -90,6 +93,17 @@ def _says_nothing(bound: Bound, clause: BoundClause, scope: Scope) -> bool:
     return True
 
 
+def _no_such_bound(clause: BoundClause, absent: bool, of_claim: bool) -> tuple[str, str]:
+    """Message and hint for `within` where it means nothing, or for another bound after `no`."""
+    if absent:
+        return "`no` claims absence, which is shown by an equivalence test", "write `within 2%`"
+    around = f"`in -{clause.quantities[0].text}..{clause.quantities[0].text}`"
+    if of_claim:
+        message = "`within` belongs to edges with `no`, and to `completeness` and `equivalent`"
+        return message, f"write {around}, or a bound such as `>= 20%`"
+    return "`within` belongs to a `no` edge", f"write `no A -> B.Q within 2%`, or {around}"
+
+
 def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scope) -> Bound | None:
     if clause.kind == "at_least":
         return Bound(numbers[0], None, unit)
@@ -111,6 +125,8 @@ def _interval(clause: BoundClause, numbers: list[float], unit: Unit, scope: Scop
 
 
 def _bound_value(quantity: Quantity, scope: Scope) -> tuple[float, Unit] | None:
+    if refuses_exponent(quantity, _LARGEST, scope):
+        return None
     unit = _UNITS.get(quantity.unit)
     own = scope.metric.unit if scope.metric else Unit.LOGITS
     if unit is None:
@@ -130,6 +146,20 @@ def _bound_value(quantity: Quantity, scope: Scope) -> tuple[float, Unit] | None:
         scope.error("CL224", quantity.span, "this bound is too large to mean anything")
         return None
     return value, unit
+
+
+def refuses_exponent(quantity: Quantity, most: float, scope: Scope) -> bool:
+    """Whether the unit is the exponent of a number (`1e3`), which is reported."""
+    if not _EXPONENT.fullmatch(quantity.unit):
+        return False
+    value = float(quantity.text.replace(" ", ""))
+    if abs(value) > most:
+        message = f"a number here is at most {most:,.0f}"
+        scope.error("CL224", quantity.span, message)
+    else:
+        plain = f"{value:f}".rstrip("0").rstrip(".")
+        scope.error("CL223", quantity.span, "a number has no exponent", f"write `{plain}`")
+    return True
 
 
 def resolve_by(clauses: Sequence[Clause], known: Sequence[str], scope: Scope) -> str | None:
@@ -173,5 +203,7 @@ def level(quantity: Quantity, low: float, high: float, what: str, scope: Scope) 
     if quantity.unit in ("", "%") and low < value < high:
         return value
     message = f"{what} lies between {100 * low:g}% and {100 * high:g}%"
-    scope.error("CL224", quantity.span, message)
+    is_percent = quantity.unit == "" and low < value / 100 < high
+    hint = f"write `{quantity.text}%`" if is_percent else ""
+    scope.error("CL224", quantity.span, message, hint)
     return None

@@ -71,7 +71,7 @@ def _bound(kind: ReadingKind, line: syntax.ClaimLine, example: str, scope: Scope
     if not clauses and kind.is_share:
         scope.error("CL221", line.span, f"`{kind}` needs a bound", example)
         return None
-    bound = resolve_bound(line.clauses, line.span, False, scope)
+    bound = resolve_bound(line.clauses, line.span, False, scope, of_claim=True)
     if bound is None or not kind.is_share:
         return bound
     if bound.unit is not Unit.FRACTION:

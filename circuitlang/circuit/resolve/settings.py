@@ -96,7 +96,13 @@ def _ablation(settings: TestSettings, line: syntax.SettingLine, scope: Scope) ->
 
 
 def _pairs(rules: PairRules, line: syntax.SettingLine, scope: Scope) -> PairRules:
-    kind = choice(line.words[0], [field.name for field in fields(PairRules)], scope)
+    kinds = [field.name for field in fields(PairRules)]
+    first, second = (word.text for word in line.words)
+    if first in [*PairRule] and second in kinds:
+        message, hint = "the kind of pair comes first", f"write `pairs {second} {first}`"
+        scope.error("CL220", line.words[0].span, message, hint)
+        return rules
+    kind = choice(line.words[0], kinds, scope)
     word = choice(line.words[1], [*PairRule], scope)
     if kind is None or word is None:
         return rules

@@ -29,7 +29,7 @@ def resolve_template(word: syntax.Word, seen: dict[str, Span], scope: Scope) -> 
         span = Span(word.span.start + match.start(), word.span.start + match.end())
         if match[0] in ("{{", "}}"):
             texts[-1] += match[0][0]
-        elif _is_slot(match, span, scope):
+        elif _is_slot(match, span, seen, scope):
             seen.setdefault(match[1], span)
             slots.append(match[1])
             texts.append("")
@@ -59,14 +59,16 @@ def _has_a_fit_text(word: syntax.Word, scope: Scope) -> bool:
     return False
 
 
-def _is_slot(match: re.Match[str], span: Span, scope: Scope) -> bool:
+def _is_slot(match: re.Match[str], span: Span, seen: dict[str, Span], scope: Scope) -> bool:
     name = match[1]
     if name is None or not _SLOT.fullmatch(name):
         hint = "a slot is a name in braces, as in `{IO}`; a brace itself is written twice"
         scope.error("CL305", span, f"`{match[0]}` is not a slot", hint)
-    elif name in (END, FRESH) or name in keywords():
-        message = f"`{name}` is a word of the language and cannot be a slot"
-        scope.error("CL208", span, message, "choose another name")
+    elif name in (END, FRESH, "embed") or name in keywords():
+        if name not in seen and not scope.lacks("prompts", name):
+            message = f"`{name}` is a word of the language and cannot be a slot"
+            scope.error("CL208", span, message, "choose another name")
+        seen.setdefault(name, span)
     else:
         return True
     return False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from circuitlang.circuit.claim import Role
 from circuitlang.circuit.component import parse_component
+from circuitlang.circuit.resolve.nodes import RESERVED
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
@@ -27,6 +28,9 @@ def check_usage(document: syntax.Document, roles: tuple[Role, ...], scope: Scope
     used = {word.text for word in _named(document)} | scope.meant
     components = {component for text in used if (component := parse_component(text))}
     for role in roles:
+        # A name that no node can have is a mistake of its own.
+        if role.name in RESERVED:
+            continue
         if role.name not in used and not components.intersection(role.components):
             message = f"the node `{role.name}` is never used"
             scope.error("CL203", role.span, message, "use it in an edge or a claim, or delete it")

@@ -84,9 +84,7 @@ def path_resumption(at: Assembly, path: PatchPath) -> Resumption:
     return Resumption(denoising, length - 1, at.nothing, extra=extra)
 
 
-def _on_the_way(
-    at: Assembly, senders: Sequence[Component], receivers: Sequence[Receiver]
-) -> int:
+def _on_the_way(at: Assembly, senders: Sequence[Component], receivers: Sequence[Receiver]) -> int:
     """A token's operations of MLPs that recompute between a hop's senders and receivers."""
     parts = (r.component for r in receivers)
     stop = max(at.layers if isinstance(c, Logits) else c.layer for c in parts)
