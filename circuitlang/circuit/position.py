@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from circuitlang.source import Span
+
 END = "END"
 TOKEN = "#"
 """No slot can have this name: ``Position(TOKEN, offset=3)`` is the prompt's token 3, from 0."""
@@ -12,13 +14,15 @@ class Position:
     """``S2+1`` is ``Position("S", 2, 1)``; ``occurrence`` counts from 1.
 
     A slot of several tokens stands for its last token; a negative offset counts from its first.
-    ``END`` is the last token of the prompt, the one whose logits the metric reads.
+    ``END`` is the last token of the prompt, the one whose logits the metric reads. ``span`` is
+    where a file says it, empty where none does.
     """
 
     slot: str
     occurrence: int = 1
     offset: int = 0
     shown: str = field(default="", compare=False)
+    span: Span = field(default=Span(0, 0), compare=False, repr=False)
 
     def __str__(self) -> str:
         name = self.shown or self.slot

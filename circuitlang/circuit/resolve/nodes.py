@@ -103,13 +103,16 @@ def _position(reference: syntax.PositionRef, scope: Scope) -> Position | None:
             hint = "END is the last token of the prompt; offsets from it are negative"
             scope.error("CL304", reference.span, "there is no token after END", hint)
             return None
-        return Position(END, 1, int(offset)) if offset else AT_END
+        return Position(END, 1, int(offset), span=reference.span) if offset else AT_END
     if scope.places is None or scope.lacks("prompts"):
         return None
-    return _slot_position(reference.slot, int(offset), scope.places, scope)
+    return _slot_position(reference, int(offset), scope.places, scope)
 
 
-def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope) -> Position | None:
+def _slot_position(
+    reference: syntax.PositionRef, offset: int, places: Places, scope: Scope
+) -> Position | None:
+    word = reference.slot
     name = word.text
     split = places.split(name)
     if split is None:
@@ -128,4 +131,4 @@ def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope)
         hint = scope.suggest(name, places.names())
         scope.error("CL304", word.span, places.shortage(slot, occurrence), hint)
         return None
-    return Position(slot, wanted, offset, name if name != slot else "")
+    return Position(slot, wanted, offset, name if name != slot else "", reference.span)
