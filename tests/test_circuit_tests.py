@@ -274,6 +274,23 @@ def test_a_backup_outside_of_the_circuit_fails_completeness_and_not_faithfulness
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_a_fail_that_needs_more_resamples_does_not_blame_the_prompts():
+    """15 sets, two limits each, share 1%: 30 / 1001 is above it and 30 / 8001 is not."""
+    few, enough = (
+        only(
+            judged(
+                "completeness within 20%", backed_up, resamples=count, settings="significance 1%"
+            )
+        )
+        for count in (1000, 8000)
+    )
+    assert few.verdict is Verdict.INCONCLUSIVE
+    assert few.p_fail == pytest.approx(30 / 1001)
+    assert "no fail has a p-value below 0.03, and 0.01 is needed" in few.reason
+    assert few.reason.endswith("ask for more `resamples`")
+    assert enough.verdict is Verdict.FAIL
+
+
 def test_completeness_says_exactly_what_was_measured():
     text = text_of("completeness within 20%", settings="random subsets 0")
     plan = compile_plan(circuit_of(text))

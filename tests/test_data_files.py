@@ -207,7 +207,9 @@ def test_a_token_outside_of_the_prompt_is_an_error(tmp_path: Path, number: int) 
     write_jsonl(tmp_path / "a.jsonl", [{**one, "X@token": number} for one in rows(8)])
     aligned = align(circuit_in(tmp_path, text_of("a.jsonl", "X")), TOKENIZER)
     assert len(TOKENIZER.encode(rows(1)[0]["clean"])[0]) == 14
-    assert [d.code for d in aligned.diagnostics] == ["CL313"]
+    (found,) = aligned.diagnostics
+    assert found.code == "CL313"
+    assert text_of("a.jsonl", "X")[found.span.start : found.span.end] == "X"
 
 
 def test_a_text_on_other_tokens_in_the_corrupt_prompt_is_told(tmp_path: Path) -> None:

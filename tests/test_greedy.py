@@ -7,6 +7,7 @@ engines.
 
 import json
 import random
+import re
 from itertools import chain, combinations
 
 import numpy as np
@@ -506,6 +507,25 @@ def test_a_design_that_leaves_too_few_pairs_to_judge_is_refused(sample, settings
     assert bool(found) != fine
     none = check_design(circuit_of(text.replace("greedy searches 1", "greedy searches 0")))
     assert not [p for p in none if "greedy" in p.message]
+
+
+@pytest.mark.parametrize(
+    "sample, settings, resamples, message, hint",
+    [
+        # Two templates: of 6 pairs each the search sees 3.
+        (12, FEW, 2000, "takes 6 of 12 prompts, and of a template 3 are left, where 4", "least 14"),
+        (40, f"{FEW}\n  looks 5", 2000, "4 of 8 prompts of the first look", "fewer `looks`"),
+        (14, f"{FEW}\n  significance 0.1%", 9000, "too few for the level 0.001", "least 18"),
+    ],
+)
+def test_what_a_search_lacks_is_named(sample, settings, resamples, message, hint):
+    text = greedy_text(sample=sample, settings=settings, resamples=resamples)
+    (found,) = check_design(circuit_of(text))
+    assert message in found.message
+    assert hint in found.hint
+    if (enough := re.search(r"least (\d+)", found.hint)) is not None:
+        text = greedy_text(sample=int(enough[1]), settings=settings, resamples=resamples)
+        assert check_design(circuit_of(text)) == ()
 
 
 def test_the_number_of_searches_has_limits():

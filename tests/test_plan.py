@@ -323,6 +323,23 @@ def test_the_level_of_a_family_needs_prompts():
                      "sample at least 12")  # fmt: skip
 
 
+ONE_PERCENT = "significance 1%\n  resamples 1000"
+
+
+@pytest.mark.parametrize(
+    "sample, settings, message, hint",
+    [
+        (12, "looks 5", "look 1 of 5 has 2 prompts, fewer than 4 of a template", "more prompts"),
+        (40, "looks 5", "look 1 of 5 has 8 prompts, too few for its level", "or more prompts"),
+        (80, f"looks 2\n  {ONE_PERCENT}", "1,000 resamples are too coarse", "1600`"),
+    ],
+)
+def test_a_look_that_decides_nothing_says_what_is_short(sample, settings, message, hint):
+    ((told, advice),) = refusals(sample=sample, settings=settings)
+    assert message in told
+    assert hint in advice
+
+
 def test_too_few_resamples_are_refused_and_the_hint_is_enough():
     (found,) = refusals(sample=20, settings="significance 0.1%\n  resamples 1000")
     assert found == ("1,000 resamples are too coarse for the level 0.00025", "`resamples 4000`")

@@ -1,5 +1,7 @@
 """Positions that have two names: one of them is kept, so that an experiment has one position."""
 
+from dataclasses import replace
+
 from circuitlang.circuit.position import END, Position
 from circuitlang.circuit.prompts import Prompts, RepeatedTokens
 from circuitlang.circuit.repetition import CURRENT, places_of
@@ -22,11 +24,11 @@ def canonical(position: Position, prompts: Prompts) -> Position:
     else:
         counted = prompts.data.counted_from_end.get(position.slot)
         if counted is not None:
-            return Position(END, 1, counted + position.offset, str(position))
+            return _at(position, END, 1, counted + position.offset)
         ends = (position.slot, position.occurrence) in prompts.data.last_places
     if not ends or position.offset < 0:
         return position
-    return Position(END, 1, position.offset, str(position))
+    return _at(position, END, 1, position.offset)
 
 
 def _of_repeated(position: Position, generator: RepeatedTokens) -> Position:
@@ -36,4 +38,9 @@ def _of_repeated(position: Position, generator: RepeatedTokens) -> Position:
     found = anchor + position.offset
     named = {place: name for name, place in index.items() if place != end}
     slot, occurrence = named.get(found, (END, 1))
-    return Position(slot, occurrence, found - end if slot == END else 0, str(position))
+    return _at(position, slot, occurrence, found - end if slot == END else 0)
+
+
+def _at(position: Position, slot: str, occurrence: int, offset: int) -> Position:
+    """The same place by another name, shown as it was written."""
+    return replace(position, slot=slot, occurrence=occurrence, offset=offset, shown=str(position))

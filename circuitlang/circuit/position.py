@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from circuitlang.source import Span
+
 END = "END"
 TOKEN = "#"
 """No slot can have this name: ``Position(TOKEN, offset=3)`` is the prompt's token 3, from 0."""
@@ -13,13 +15,15 @@ class Position:
 
     A slot of several tokens stands for its last token; a negative offset counts from its first.
     ``END`` is the last token of the prompt, the one whose logits the metric reads. ``shown`` is how
-    the file writes it; two names of one position are one position (see ``coincidence``).
+    the file writes it; two names of one position are one position (see ``coincidence``). ``span``
+    is where a file says it, empty where none does.
     """
 
     slot: str
     occurrence: int = 1
     offset: int = 0
     shown: str = field(default="", compare=False)
+    span: Span = field(default=Span(0, 0), compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.shown or self.slot + (f"{self.offset:+d}" if self.offset else "")

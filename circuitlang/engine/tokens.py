@@ -36,7 +36,7 @@ from circuitlang.engine.tokenizer import FastTokenizer, Tokenizer
 from circuitlang.engine.written import WrittenPair, written
 from circuitlang.evidence import Misalignment, SkippedPair
 from circuitlang.plan.design import MIN_PER_TEMPLATE
-from circuitlang.source import Diagnostic, Span
+from circuitlang.source import Diagnostic, Span, counted
 
 __all__ = [
     "Aligned",
@@ -289,7 +289,10 @@ class _Alignment:
             key = pair.template, position
             if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
                 message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
-                self.report(key, "CL313", span, message)
+                # The same mistake in every template, where the file says the position itself.
+                at, key = (position.span, position) if position.span.end else (span, key)
+                hint = f"this prompt has {counted(len(clean), 'token')}"
+                self.report(key, "CL313", at, message, hint)
                 reason = Misalignment.OUTSIDE
             elif one != other:
                 message = (

@@ -8,7 +8,7 @@ from circuitlang.plan.greedy import searches_of
 from circuitlang.plan.looks import looks_of
 from circuitlang.source import Diagnostic
 from circuitlang.statistics.pairs import fewest_pairs, pairs_for_independence
-from circuitlang.statistics.permutations import smallest_p
+from circuitlang.statistics.permutations import limited_by_resamples, smallest_p
 from circuitlang.statistics.proportion import equivalence_p, trials_for_equivalence
 from circuitlang.statistics.ranking import fewest_draws, fewest_of
 
@@ -76,7 +76,7 @@ def _problems(
                 yield (
                     f"`minimality` cannot pass: {sets} sets and two signs share the level "
                     f"{level:.2g}, and the smallest p-value is {smallest:.2g}",
-                    "ask for more `resamples`, more prompts or fewer `random subsets`",
+                    f"ask for more {_scarce(prompts)} or fewer `random subsets`",
                 )
         case CircuitTest.MINIMAL if not draws_later(claim, circuit):
             yield from _minimal(claim, circuit, level, low)
@@ -85,17 +85,48 @@ def _problems(
 def _searched(circuit: Circuit, level: float, per_template: int) -> Iterator[tuple[str, str]]:
     """What a search finds is judged on the pairs that it does not see, and these may be too few."""
     settings, templates = circuit.settings, len(circuit.prompts.templates)
-    first = looks_of(circuit)[0].prompts
-    seen = sum(len(range(number, first, templates)) // 2 for number in range(templates))
+    first, prompts = looks_of(circuit)[0].prompts, circuit.prompts.sample
+    seen, fewest = _seen(first, templates)
+    left = prompts - seen
+    takes = f"`completeness` cannot pass: a greedy search takes {seen} of {first} prompts"
+    more = "sample more, ask for fewer `looks`,"
+    if settings.looks == 1 and (enough := _enough(prompts, templates, level, per_template)):
+        more = f"sample at least {enough},"
+    if fewest < per_template:
+        where = " of the first look" if settings.looks > 1 else ""
+        message = f"{takes}{where}, and of a template {fewest} are left, where {per_template} must"
+        yield f"{message} be", f"{more} or write `greedy searches 0`"
+    elif smallest_p(left, settings.resamples) <= level:
+        return
+    elif limited_by_resamples(left):
+        message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
+        yield f"`completeness` cannot pass: {message}", "ask for more `resamples`"
+    else:
+        judged = f"what it finds is judged on the other {left}, too few for the level {level:.2g}"
+        yield f"{takes}, and {judged}", f"{more} or write `greedy searches 0`"
+
+
+def _seen(prompts: int, templates: int) -> tuple[int, int]:
+    """How many of a search's prompts it sees, and the fewest of a template that it does not."""
     # Copies are not known here; they make it fewer.
-    fewest = first // templates - first // templates // 2
-    left = circuit.prompts.sample - seen
-    if fewest < per_template or smallest_p(left, settings.resamples) > level:
-        yield (
-            f"`completeness` cannot pass: a greedy search takes {seen} of {first} prompts, and "
-            f"what it finds is judged on the other {left}, too few for the level {level:.2g}",
-            "sample more, or write `greedy searches 0`",
-        )
+    share = prompts // templates
+    return sum(len(range(t, prompts, templates)) // 2 for t in range(templates)), share - share // 2
+
+
+def _enough(prompts: int, templates: int, level: float, per_template: int) -> int | None:
+    """The fewest prompts, at least so many, of which a search leaves enough; None where resamples
+    are what is short."""
+    for count in range(prompts, prompts + 100 * templates):
+        seen, fewest = _seen(count, templates)
+        reached = limited_by_resamples(count - seen) or 2.0 ** (seen - count) <= level
+        if reached and fewest >= per_template:
+            return count
+    return None
+
+
+def _scarce(prompts: int) -> str:
+    """What would make p-values smaller."""
+    return "`resamples`" if limited_by_resamples(prompts) else "prompts"
 
 
 def _minimal(

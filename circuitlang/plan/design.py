@@ -8,7 +8,7 @@ from circuitlang.circuit import Circuit, Correction, expand
 from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Severity, Span
-from circuitlang.statistics.permutations import smallest_p
+from circuitlang.statistics.permutations import limited_by_resamples, smallest_p
 
 MIN_PER_TEMPLATE = 4
 MAX_RESAMPLES = 1_000_000
@@ -36,26 +36,29 @@ def check_design(circuit: Circuit) -> tuple[Diagnostic, ...]:
     tests: list[Diagnostic] = []
     count, templates = prompts.sample, len(prompts.templates)
     fewest = min(prompts.shares)
+    needed = math.ceil(math.log2(1 / level))
     if fewest < MIN_PER_TEMPLATE:
-        hint = f"sample at least {MIN_PER_TEMPLATE * templates}"
+        hint = f"sample at least {max(MIN_PER_TEMPLATE * templates, needed)}"
         if prompts.data is not None:
             hint = f"it needs {MIN_PER_TEMPLATE}: leave `sample` out, or give the file more rows"
         found.append((f"a template gets {fewest} of {count} prompts", hint))
-    needed = math.ceil(math.log2(1 / level))
-    if count < needed:
-        message = f"{count} prompts cannot reach the level {level:.2g} that {claims} claims share"
+    elif count < needed:
+        share = f"that {claims} claims share" if family > 1 else "of a claim"
+        message = f"{count} prompts cannot reach the level {level:.2g} {share}"
         found.append((message, f"sample at least {needed}"))
     elif few := _too_few_differ(circuit, needed, level):
         found.append(few)
     elif smallest_p(count, settings.resamples) > level:
         message = f"{settings.resamples:,} resamples are too coarse for the level {level:.2g}"
         found.append((message, _more(level)))
+    # What follows from it for tests of the circuit is not said a second time.
+    too_few = bool(found)
     if count * settings.resamples > MAX_DRAWS:
         found.append(_too_long(circuit))
     if claims * settings.resamples > MAX_MEANS:
         message = f"{settings.resamples:,} resamples of {claims:,} claims would take too long"
         found.append((message, f"at most {MAX_MEANS:,} claims x resamples are computed"))
-    if fewest >= MIN_PER_TEMPLATE:
+    if not too_few:
         smallest = smallest_p(count, settings.resamples)
         # With looks the last one has all prompts, and only its share of the level.
         last = looks_of(circuit)[-1].level
@@ -117,11 +120,16 @@ def _idle_look(circuit: Circuit, family: int) -> list[tuple[str, str]]:
         return []
     fewer = range(settings.looks - 1, 1, -1)
     fits = next((k for k in fewer if _first_idle(circuit, k, family) is None), 1)
-    message = (
-        f"look {idle.number} of {settings.looks} has {idle.prompts} prompts, too few for its level "
-        f"{idle.level / family:.2g}"
-    )
-    return [(message, f"`looks {fits}`, or more prompts, or more resamples")]
+    level = f"{idle.level / family:.2g}"
+    look = f"look {idle.number} of {settings.looks}"
+    if idle.prompts < MIN_PER_TEMPLATE * len(circuit.prompts.templates):
+        few = f"fewer than {MIN_PER_TEMPLATE} of a template"
+        return [(f"{look} has {idle.prompts} prompts, {few}", f"`looks {fits}`, or more prompts")]
+    if limited_by_resamples(idle.prompts):
+        message = f"{settings.resamples:,} resamples are too coarse for the level {level} of {look}"
+        return [(message, f"`looks {fits}`, or {_more(idle.level / family)}")]
+    message = f"{look} has {idle.prompts} prompts, too few for its level {level}"
+    return [(message, f"`looks {fits}`, or more prompts")]
 
 
 def _first_idle(circuit: Circuit, looks: int, family: int) -> Look | None:

@@ -146,7 +146,7 @@ class _Parse:
         token = self.tokens[index]
         if self.first is None and self._follows_a_mistake(token):
             self.skipped.append(Skipped(str(self.block or ""), str(token)))
-            return self._end_of_line(index)
+            return index + 1 if token.type == "RBRACE" else self._end_of_line(index)
         if self.block is not None and self.first is None and self._begins_section(index):
             if (behind := self._nested(index)) is not None:
                 message = f"`{token}` stands inside of the block `{self.block}`"
@@ -164,8 +164,9 @@ class _Parse:
         self.going_on = self._goes_on(index)
         self._rewind()
         if is_one_line and any(t.type == "LBRACE" for t in rest):
-            self.stray += not any(t.type == "RBRACE" for t in rest)
-            return self._next_section(index)
+            behind = self._next_section(index)
+            self.stray += self._depth(index, behind)
+            return behind
         if self.block is not None or is_one_line:
             return self._end_of_line(index)
         return self._next_section(index)
@@ -202,6 +203,11 @@ class _Parse:
         following = next((i for i in (end, end + 1) if self._type(i) not in ("_NL", "")), None)
         goes_on = following is not None and self._type(following) not in _AFTER_SECTION
         return end + (self._type(end) == "_NL") if goes_on else None
+
+    def _depth(self, start: int, end: int) -> int:
+        """How many braces a range of tokens opens and does not close."""
+        types = [token.type for token in self.tokens[start:end]]
+        return types.count("LBRACE") - types.count("RBRACE")
 
     def _type(self, index: int) -> str:
         return self.tokens[index].type if index < len(self.tokens) else ""

@@ -24,7 +24,7 @@ from circuitlang.plan import Need
 from circuitlang.report import ClaimReport, Estimate, Interval, Place, Stratum, Verdict, unit_of
 from circuitlang.source import SourceText
 from circuitlang.statistics.correction import Level
-from circuitlang.statistics.permutations import smallest_p
+from circuitlang.statistics.permutations import limited_by_resamples, smallest_p
 from circuitlang.verdict.decision import (
     bound_tests,
     is_near,
@@ -137,7 +137,9 @@ def _reason(
     prompts, resamples = distribution.prompts, distribution.resamples
     if levels[1] < smallest_p(prompts, resamples):
         level = f"{levels[1]:.2g}"
-        return f"{prompts} prompts and {resamples:,} resamples cannot reach the level {level}"
+        if limited_by_resamples(prompts):
+            return f"{resamples:,} resamples cannot reach the level {level}: ask for more"
+        return f"{prompts} prompts cannot reach the level {level}, however many resamples are drawn"
     if margin(interval.low, bound) > 0 and margin(interval.high, bound) > 0:
         return f"{shown} lies inside `{bound}`, and {_flip_in_words(tested, bound, True)}"
     if _outside(interval, bound):

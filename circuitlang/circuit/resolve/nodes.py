@@ -104,15 +104,18 @@ def _position(reference: syntax.PositionRef, scope: Scope) -> Position | None:
             hint = "END is the last token of the prompt; offsets from it are negative"
             scope.error("CL304", reference.span, "there is no token after END", hint)
             return None
-        written = Position(END, 1, int(offset)) if offset else AT_END
+        written = Position(END, 1, int(offset), span=reference.span) if offset else AT_END
         return canonical(written, scope.prompts) if scope.prompts else written
     if scope.places is None or scope.lacks("prompts"):
         return None
-    found = _slot_position(reference.slot, int(offset), scope.places, scope)
+    found = _slot_position(reference, int(offset), scope.places, scope)
     return found and _inside(found, reference, scope)
 
 
-def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope) -> Position | None:
+def _slot_position(
+    reference: syntax.PositionRef, offset: int, places: Places, scope: Scope
+) -> Position | None:
+    word = reference.slot
     name = word.text
     split = places.split(name)
     if split is None:
@@ -132,7 +135,7 @@ def _slot_position(word: syntax.Word, offset: int, places: Places, scope: Scope)
         scope.error("CL304", word.span, places.shortage(slot, occurrence), hint)
         return None
     shown = name + (f"{offset:+d}" if offset else "")
-    return Position(slot, wanted, offset, shown if name != slot else "")
+    return Position(slot, wanted, offset, shown if name != slot else "", reference.span)
 
 
 def _inside(position: Position, reference: syntax.PositionRef, scope: Scope) -> Position | None:

@@ -13,6 +13,7 @@ from circuitlang.plan.greedy import Search
 from circuitlang.report import EstimateUnit, GreedySearch, GreedyStep, Interval
 from circuitlang.source import counted
 from circuitlang.statistics.bootstrap import Array
+from circuitlang.statistics.permutations import smallest_p
 from circuitlang.verdict.circuit_tests.measured import Measured, interval_of
 from circuitlang.verdict.circuit_tests.searching import ended_searches
 from circuitlang.verdict.circuit_tests.tested import (
@@ -21,7 +22,7 @@ from circuitlang.verdict.circuit_tests.tested import (
     TestedPart,
     every_part,
 )
-from circuitlang.verdict.decision import Tests
+from circuitlang.verdict.decision import Tests, sides
 from circuitlang.verdict.effect import Effect
 from circuitlang.verdict.sampling import Tested
 
@@ -57,6 +58,7 @@ def completeness(measured: Measured) -> CircuitTested:
         short=_short(parts, measured.level),
         noise=_noise(parts),
         searches=tuple(_searched(one, measured) for one in searches),
+        least_fail=sides(measured.claim.bound) * chances * _smallest_p(parts, measured),
     )
 
 
@@ -181,7 +183,13 @@ def minimality(measured: Measured) -> CircuitTested:
         also=f"least of {len(parts)} components: {parts[0].name}",
         short=_short(parts, measured.level),
         noise=_noise(parts),
+        least_fail=len(parts) * _smallest_p(parts, measured),
     )
+
+
+def _smallest_p(parts: Sequence[TestedPart], measured: Measured) -> float:
+    """The smallest p-value that the part with the worst estimate can have."""
+    return smallest_p(parts[0].prompts, measured.draws.resamples)
 
 
 def _most(

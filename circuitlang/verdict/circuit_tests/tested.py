@@ -54,6 +54,7 @@ class CircuitTested:
     ``tests`` are the p-values of the whole claim, corrected for its own parts. ``noise`` is how
     close to a limit rounding alone could decide. ``short`` says what a verdict would still need,
     and ``also`` what else a reader must see. ``searches`` are those that found some of the parts.
+    ``least_fail`` is the smallest p-value that a fail can have, whatever was measured.
     """
 
     tests: Tests
@@ -63,6 +64,7 @@ class CircuitTested:
     also: str = ""
     noise: float = 0.0
     searches: tuple[GreedySearch, ...] = ()
+    least_fail: float = 0.0
 
     @property
     def worst(self) -> TestedPart:

@@ -5,6 +5,7 @@ from typing import Any
 from circuitlang.circuit import Ablation, Circuit, CircuitTestClaim
 from circuitlang.report import ClaimReport, Estimate, Interval, Part, Verdict
 from circuitlang.statistics.correction import Level
+from circuitlang.statistics.permutations import limited_by_resamples
 from circuitlang.verdict.circuit_tests.tested import CircuitTested, TestedPart
 from circuitlang.verdict.decision import is_near, margin, verdict_of
 from circuitlang.verdict.orientation import in_words
@@ -46,7 +47,7 @@ def circuit_test_report(
     reason = (
         f"rounding could decide: the estimate stands on a limit of `{bound}`"
         if near
-        else _reason(verdict, tested, shown, parts[0].interval, claim)
+        else _reason(verdict, tested, shown, parts[0].interval, claim, failing.value)
     )
     return ClaimReport(
         **identity,
@@ -76,7 +77,9 @@ def _reason(
     shown: TestedPart,
     interval: Interval,
     claim: CircuitTestClaim,
+    failing: float,
 ) -> str:
+    """Why; ``failing`` is the level of a fail."""
     every = "every interval" if len(tested.parts) > 1 else f"the {_percent(interval)} interval"
     if verdict is Verdict.PASS:
         return f"{every} lies inside its bound, `{claim.bound}`"
@@ -84,6 +87,13 @@ def _reason(
         # Of parts that are not alike, the one that failed may have another unit than the estimate.
         failed = min((shown, *tested.parts), key=lambda part: part.tests.p_fail)
         return f"shown to lie outside: {failed.name}"
+    if tested.least_fail > failing and margin(shown.value, claim.bound) < 0:
+        more = "`resamples`" if limited_by_resamples(shown.prompts) else "prompts"
+        return (
+            f"the estimate lies outside `{claim.bound}`, but of so many parts no fail has a "
+            f"p-value below {tested.least_fail:.2g}, and {failing:.2g} is needed: ask for more "
+            f"{more}"
+        )
     short = f": {tested.short}" if tested.short else ""
     return f"neither `{claim.bound}` nor its opposite was shown on {shown.prompts} prompts{short}"
 
