@@ -15,6 +15,7 @@ from circuitlang.engine.choice import EngineName
 from circuitlang.engine.errors import RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.means import MeanOutputs
+from circuitlang.engine.notes import notes
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.text_contrast import TextContrast
 from circuitlang.engine.text_tokens import text_tokens
@@ -206,6 +207,8 @@ def test_texts_are_run_and_fit():
             engine.logits(other, engine.worlds(b.batch))
     with pytest.raises(RunError, match="17 tokens, and the model reads at most 16"):
         TextContrast.of(b.model, Letters(), [replace(run, texts=("A" * 17, "B"))])
+    with pytest.raises(RunError, match="tokens that the model does not have"):
+        TextContrast.of(b.model, Letters(), [replace(run, texts=("A", "z"))])
 
 
 def test_the_reference_makes_one_pass_and_texts_one_a_pair():
@@ -305,6 +308,19 @@ def test_turned_round_it_is_the_same_experiment():
     ]
     plan = compile_plan(circuit_of(file("\n  ".join([one, *different]))))
     assert len({need.of(Use.EFFECT) for need in plan.needs[-5:]}) == 5
+
+
+def test_the_report_tells_what_is_filled_up(tiny):
+    """`Hate` is two tokens of many vocabularies, and `Love` is one."""
+    claims = f"""{STEER} ("LOVE" - "HI") >= 1%
+  steer B at END by 2 * ("LOVE" - "HO") >= 1%"""
+    model = replace(tiny[0], tokenizer=Letters())
+    told = notes(compile_plan(circuit_of(file(claims))), model)
+    start = "Texts that are steered by, in tokens:"
+    assert told == (
+        f'{start} "HI" is H|I, "LOVE" is L|O|V|E, the shorter one filled up with spaces',
+        f'{start} "HO" is H|O, "LOVE" is L|O|V|E',
+    )
 
 
 def test_from_a_file_to_a_report(tiny):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from circuitlang.circuit import show_positions, to_graph
+from circuitlang.circuit import Activation, show_positions, to_graph
 from circuitlang.cli.cost_lines import cost_lines, no_estimate
 from circuitlang.cli.estimate import estimate, with_tokens
 from circuitlang.cli.opening import sound_design
@@ -138,7 +138,8 @@ def _in_words(intervention: Intervention) -> str:
             mlps = f", {through} through MLPs" if through else ""
             return f"path of {hops}{mlps}, {intervention.direction}, {senders}"
         case PatchActivation():
-            head = "" if intervention.head is None else f" of head {intervention.head}"
+            part = "neuron" if intervention.activation is Activation.POST else "head"
+            head = "" if intervention.head is None else f" of {part} {intervention.head}"
             what = f"{intervention.activation}{head} of layer {intervention.layer}"
             place = show_positions(intervention.positions)
             return f"activation {what}, {intervention.direction} at {place}"
@@ -151,7 +152,10 @@ def _in_words(intervention: Intervention) -> str:
             sites = counted(len(intervention.sites), "activation")
             return f"{intervention.factor:g} * (clean - corrupt) added to {sites} at {place}"
         case SteerByTexts(factor=factor, texts=(first, second)):
-            place = show_positions(intervention.positions)
+            if factor < 0:  # as it was written, most likely
+                factor, first, second = -factor, second, first
+            named = intervention.positions
+            place = show_positions(named) if named else "the front"
             sites = counted(len(intervention.sites), "activation")
             return f'{factor:g} * ("{first}" - "{second}") added to {sites} at {place}'
         case ReadStream():

@@ -75,7 +75,7 @@ class MeanOutputs:
         """Measure the directions of quoted texts, where interventions add any.
 
         Raises:
-            RunError: a text is longer than what the model reads.
+            RunError: a text is longer than what the model reads, or has tokens that it lacks.
         """
         steers = [each for each in interventions if isinstance(each, SteerByTexts)]
         if steers:

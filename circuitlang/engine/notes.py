@@ -13,6 +13,7 @@ from circuitlang.plan import (
     PatchPath,
     PatchTogether,
     Plan,
+    SteerByTexts,
     texts_of,
 )
 
@@ -40,11 +41,15 @@ def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
 def _text_notes(plan: Plan, model: LoadedModel) -> list[str]:
     """Texts that are steered by, in tokens."""
     show, found = model.tokenizer.show, []
-    for texts in texts_of(e.intervention for e in plan.experiments):
+    steers = [e.intervention for e in plan.experiments if isinstance(e.intervention, SteerByTexts)]
+    in_front = {steer.texts for steer in steers if not steer.positions}
+    for texts in texts_of(steers):
         tokens = text_tokens(texts, model.tokenizer)
         both = zip(texts, (tokens.first, tokens.second), tokens.lengths, strict=True)
         shown = [f'"{text}" is {"|".join(map(show, ids[:size]))}' for text, ids, size in both]
-        found.append(f"Texts that are steered by, in tokens: {', '.join(shown)}")
+        filled = len(set(tokens.lengths)) > 1 and texts in in_front
+        told = ", the shorter one filled up with spaces" if filled else ""
+        found.append(f"Texts that are steered by, in tokens: {', '.join(shown)}{told}")
     return found
 
 

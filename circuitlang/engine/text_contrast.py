@@ -29,7 +29,7 @@ class TextContrast:
         """Run a model over all texts that interventions steer by.
 
         Raises:
-            RunError: a text is longer than what the model reads.
+            RunError: a text is longer than what the model reads, or has tokens that it lacks.
         """
         steers = [each for each in interventions if isinstance(each, SteerByTexts)]
         runs = {}
@@ -41,6 +41,8 @@ class TextContrast:
                     f"a text that is steered by has {tokens.length} tokens, and the model reads at "
                     f"most {model.context}"
                 )
+            if max(*tokens.first, *tokens.second) >= model.bridge.cfg.d_vocab:
+                raise RunError("the tokenizer has tokens that the model does not have")
             rows = torch.tensor([tokens.first, tokens.second], device=model.device)
             runs[texts] = tokens, model.run(rows, tuple(dict.fromkeys(own)))
         return cls(runs)
