@@ -33,7 +33,7 @@ from circuitlang.circuit.metric import METRICS, FixedWord, Largest, Metric, Word
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
-from circuitlang.circuit.reading import ReadingClaim, ReadingKind
+from circuitlang.circuit.reading import BaselineClaim, ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve import resolve
 from circuitlang.circuit.settings import (
     Ablation,
@@ -57,6 +57,7 @@ __all__ = [
     "AblationClaim",
     "Activation",
     "ActivationSite",
+    "BaselineClaim",
     "Bound",
     "Circuit",
     "CircuitTest",

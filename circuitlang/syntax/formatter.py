@@ -290,7 +290,7 @@ def _endpoint(endpoint: tree.Endpoint) -> str:
 def _claim_lines(lines: Sequence[tree.ClaimLine], source: SourceText) -> list[str]:
     rows = []
     for line in lines:
-        subject = f" {_endpoint(line.subject)}" if line.subject else ""
+        subject = f" {_endpoint(line.subject)}" if line.subject else " corrupt" * line.corrupt
         at = f" at {_positions(line.positions, source)}" if line.positions else ""
         route = " " + " -> ".join(_positions([end], source) for end in line.route)
         rows.append((line.kind + subject + (at or route.rstrip()), *_tail(line.clauses)))

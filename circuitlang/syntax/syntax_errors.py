@@ -9,6 +9,7 @@ from lark import Token
 from circuitlang.source import closest
 from circuitlang.syntax.grammar import (
     ABOUT,
+    BASELINE,
     SECTIONS,
     WHOLE,
     keyword_of,
@@ -37,7 +38,7 @@ _ALMOST_A_HEAD = r"[A-Za-z]?(\d{1,4})(?:[._]?[A-Za-z]?(\d{1,4}))?"
 _LINE_WORDS = {
     "prompts": ("clean", "corrupt", "sample"),
     "edges": ("no", "each"),
-    "claims": (*WHOLE, "ablate", *ABOUT),
+    "claims": (*WHOLE, "ablate", *ABOUT, BASELINE),
 }
 _PLACES = {"_NL": "the end of the line", "$END": "the end of the file"}
 
