@@ -150,6 +150,14 @@ claim_lines = st.one_of(
         st.just(()),
         st.tuples(positions, positions),
     ),
+    st.builds(
+        tree.ClaimLine,
+        st.just(NOWHERE),
+        names,
+        st.none(),
+        some(clauses, least=0),
+        corrupt=st.booleans(),
+    ),
 )
 
 
@@ -284,7 +292,7 @@ def _line(line: tree.BlockLine) -> list[str]:
             places = _flat([_places(clause) for clause in line.places])
             return [*prefix, *ends, *onward, *_tail(line.clauses), *places]
         case tree.ClaimLine():
-            subject = _endpoint(line.subject) if line.subject else []
+            subject = _endpoint(line.subject) if line.subject else ["corrupt"] * line.corrupt
             at = ["at", *_positions(line.positions)] if line.positions else []
             route = _flat([["->", *_position(end)] for end in line.route])[1:]
             return [line.kind, *subject, *at, *route, *_tail(line.clauses)]

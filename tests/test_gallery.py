@@ -293,6 +293,27 @@ def test_numbers_beside_the_claims_are_the_published_ones(path):
         assert bound.high is None or value <= bound.high
 
 
+BASELINES = [path for path in GALLERY if "\n  baseline " in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", BASELINES, ids=_name)
+def test_published_baselines_lie_inside_of_the_bounds(path):
+    """And no narrower than what was published for other prompts of that form."""
+    compared = 0
+    claims = {claim.text: claim for claim in _circuit(path).claims}
+    for line in path.read_text("utf-8").splitlines():
+        if not re.match(r"  baseline .* # \[", line):
+            continue
+        written, told = line.split(" # ")
+        bound = claims[re.sub(r" +", " ", written).strip()].bound
+        for number, percent in re.findall(r"\] (-?[\d.]+)(%?)", told):
+            value = float(number) / (100 if percent else 1)
+            assert bound.low is None or value >= bound.low
+            assert bound.high is None or value <= bound.high
+            compared += 1
+    assert compared > 0
+
+
 class TestOnTheRealModel:
     """GPT-2 and others of the hub against what was published."""
 

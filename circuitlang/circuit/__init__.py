@@ -35,7 +35,7 @@ from circuitlang.circuit.model_files import missing_files
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
 from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
-from circuitlang.circuit.reading import ReadingClaim, ReadingKind
+from circuitlang.circuit.reading import BaselineClaim, ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve import resolve
 from circuitlang.circuit.resolve.places import Places
 from circuitlang.circuit.settings import (
@@ -60,6 +60,7 @@ __all__ = [
     "AblationClaim",
     "Activation",
     "ActivationSite",
+    "BaselineClaim",
     "Bound",
     "Circuit",
     "CircuitTest",

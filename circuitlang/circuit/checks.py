@@ -5,7 +5,7 @@ from collections.abc import Callable
 from circuitlang.circuit.activation import Activation, ActivationSite
 from circuitlang.circuit.claim import AblationClaim, CircuitTestClaim, Claim, EdgeClaim, PathClaim
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
-from circuitlang.circuit.reading import ReadingClaim, ReadingKind
+from circuitlang.circuit.reading import BaselineClaim, ReadingClaim, ReadingKind
 from circuitlang.circuit.settings import Ablation, Direction
 from circuitlang.source import Diagnostic, Span
 
@@ -66,6 +66,8 @@ def _experiment_of(claim: Claim) -> object:
         route = claim.kind is ReadingKind.ATTENTION
         read_at = claim.positions if route else frozenset(claim.positions)
         return claim.kind, frozenset(claim.components), read_at, claim.negative
+    if isinstance(claim, BaselineClaim):
+        return "baseline", claim.corrupt
     return "faithfulness", claim.reference
 
 

@@ -7,7 +7,7 @@ from circuitlang.circuit.bound import Bound
 from circuitlang.circuit.component import Component, Logits, Receiver
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import Position
-from circuitlang.circuit.reading import ReadingClaim
+from circuitlang.circuit.reading import BaselineClaim, ReadingClaim
 from circuitlang.circuit.settings import Ablation, Direction
 from circuitlang.source import Span
 
@@ -161,7 +161,13 @@ class CircuitTestClaim:
 
 
 OtherClaim = (
-    AblationClaim | FaithfulnessClaim | CircuitTestClaim | PatchClaim | SteerClaim | ReadingClaim
+    AblationClaim
+    | FaithfulnessClaim
+    | CircuitTestClaim
+    | PatchClaim
+    | SteerClaim
+    | ReadingClaim
+    | BaselineClaim
 )
 """A claim of the `claims` block."""
 

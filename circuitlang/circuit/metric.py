@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf
 from operator import ge, gt, le, lt
 
 from circuitlang.circuit.bound import Unit
@@ -32,8 +33,8 @@ class Kind:
     an effect is positive where a part helps. ``has_zero``: zero says that the model prefers
     neither or does nothing, so that a share of the metric itself means something.
     ``of_differences``: the sign tells whether the model prefers the answer. ``has_slope``: it
-    changes smoothly with the logits, and has a slope in the clean run. ``least`` and ``most`` are
-    the limits of its values, None where there is no limit.
+    changes smoothly with the logits, and has a slope in the clean run. It is never below
+    ``lowest`` nor above ``highest``.
     """
 
     unit: Unit
@@ -42,19 +43,19 @@ class Kind:
     has_zero: bool = False
     of_differences: bool = False
     has_slope: bool = True
-    least: float | None = None
-    most: float | None = None
+    lowest: float = -inf
+    highest: float = inf
 
 
 METRICS = {
     "logit_diff": Kind(Unit.LOGITS, 2, has_zero=True, of_differences=True),
-    "prob_diff": Kind(Unit.PROB, 2, has_zero=True, of_differences=True, least=-1, most=1),
-    "logprob": Kind(Unit.NATS, 1, most=0),
-    "prob": Kind(Unit.PROB, 1, has_zero=True, least=0, most=1),
-    "rank": Kind(Unit.RANKS, 1, lower_is_better=True, has_slope=False, least=1),
-    "accuracy": Kind(Unit.ACCURACY, 1, has_zero=True, has_slope=False, least=0, most=1),
-    "loss": Kind(Unit.NATS, 1, lower_is_better=True, least=0),
-    "kl": Kind(Unit.NATS, 0, lower_is_better=True, has_slope=False, least=0),
+    "prob_diff": Kind(Unit.PROB, 2, has_zero=True, of_differences=True, lowest=-1, highest=1),
+    "logprob": Kind(Unit.NATS, 1, highest=0),
+    "prob": Kind(Unit.PROB, 1, has_zero=True, lowest=0, highest=1),
+    "rank": Kind(Unit.RANKS, 1, lower_is_better=True, has_slope=False, lowest=1),
+    "accuracy": Kind(Unit.ACCURACY, 1, has_zero=True, has_slope=False, lowest=0, highest=1),
+    "loss": Kind(Unit.NATS, 1, lower_is_better=True, lowest=0),
+    "kl": Kind(Unit.NATS, 0, lower_is_better=True, has_slope=False, lowest=0),
 }
 
 _NOISE = {Unit.PROB: 2.5e-5}

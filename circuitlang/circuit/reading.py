@@ -58,3 +58,16 @@ class ReadingClaim:
     bound: Bound
     text: str
     span: Span = field(default=Span(0, 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineClaim:
+    """The mean metric of the undisturbed model, on clean or corrupt prompts, lies in a bound.
+
+    The bound is in the metric's unit and of the metric itself, also where lower is better.
+    """
+
+    corrupt: bool
+    bound: Bound
+    text: str
+    span: Span = field(default=Span(0, 0), compare=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from circuitlang.circuit import Activation, show_positions, to_graph
+from circuitlang.circuit import Activation, BaselineClaim, show_positions, to_graph
 from circuitlang.cli.cost_lines import cost_lines, no_estimate
 from circuitlang.cli.estimate import estimate, with_tokens
 from circuitlang.cli.opening import sound_design
@@ -71,6 +71,8 @@ def show_plan(
             what = f"{use}: {_in_words(experiments[names[0]].intervention)}"
             lines.append(f"  {names[0]}  {what} ({cost})")
         lines += [f"  {name}  {_reading_in_words(read[name])}" for name in need.readings]
+        if isinstance(claim, BaselineClaim):
+            lines.append("  the metric itself, of runs that are made in any case")
         if (tests := searched.get(id(claim))) and searches_of(tests):
             lines.append(f"  {_search_in_words(tests)}")
         if need.drawn_later:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from circuitlang.circuit import (
     AT_END,
     AblationClaim,
+    BaselineClaim,
     Circuit,
     Component,
     EdgeClaim,
@@ -34,7 +35,7 @@ NODES_STAY = "its nodes stay in the circuit by other edges, so nothing else is m
 NO_NODE = "it is in no node, so experiments about nodes do not change"
 NO_NODES = "no node is left, so there is no circuit to speak of"
 
-_OF_PARTS = AblationClaim | PatchClaim | SteerClaim | ReadingClaim
+_OF_PARTS = AblationClaim | PatchClaim | SteerClaim | ReadingClaim | BaselineClaim
 
 
 def dropped_edges(circuit: Circuit) -> Iterator[Mutant]:

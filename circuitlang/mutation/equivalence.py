@@ -1,6 +1,15 @@
 """When two claims are one: the same experiments held against the same bound."""
 
-from circuitlang.circuit import Circuit, Claim, Component, Head, Receiver, Slot, can_feed
+from circuitlang.circuit import (
+    BaselineClaim,
+    Circuit,
+    Claim,
+    Component,
+    Head,
+    Receiver,
+    Slot,
+    can_feed,
+)
 from circuitlang.models import ModelShape
 from circuitlang.plan import Experiment, Need, PatchEdge, Plan, compile_plan
 
@@ -21,7 +30,9 @@ def _meaning(claim: Claim, need: Need, experiments: dict[str, Experiment], plan:
     shape = plan.circuit.shape
     measured = tuple((str(use), _done(experiments[name], shape)) for use, name in need.experiments)
     bound = claim.bound
-    return type(claim).__name__, measured, need.readings, bound.low, bound.high, bound.unit
+    world = isinstance(claim, BaselineClaim) and claim.corrupt
+    kind = type(claim).__name__
+    return kind, world, measured, need.readings, bound.low, bound.high, bound.unit
 
 
 def _done(experiment: Experiment, shape: ModelShape | None) -> object:

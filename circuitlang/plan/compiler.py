@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from circuitlang.circuit import (
     AblationClaim,
+    BaselineClaim,
     Circuit,
     CircuitTestClaim,
     Claim,
@@ -95,7 +96,7 @@ def _interventions(claim: Claim, circuit: Circuit) -> tuple[tuple[Use, Intervent
         case FaithfulnessClaim():
             tests = Experiments(claim, circuit)
             return ((Use.CIRCUIT, tests.circuit_alone()), (Use.EMPTY, tests.empty()))
-        case ReadingClaim():
+        case ReadingClaim() | BaselineClaim():
             return ()
         case CircuitTestClaim():
             return tuple(circuit_test_experiments(claim, circuit))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from circuitlang.circuit import (
     AblationClaim,
+    BaselineClaim,
     Bound,
     Circuit,
     Claim,
@@ -17,6 +18,7 @@ from circuitlang.circuit import (
     ReadingClaim,
     ReadingKind,
     SteerClaim,
+    Unit,
     expand,
 )
 from circuitlang.plan.design import MIN_PER_TEMPLATE
@@ -115,6 +117,8 @@ def judged_by_its_mean(claim: Claim) -> bool:
     if isinstance(claim, ReadingClaim):
         # A score has sequences and no prompts; copying has an exact test of shares besides.
         return claim.kind in (ReadingKind.ATTENTION, ReadingKind.DIRECT_EFFECT)
+    if isinstance(claim, BaselineClaim):
+        return claim.bound.unit is not Unit.ACCURACY
     by_mean = EdgeClaim | PathClaim | AblationClaim | FaithfulnessClaim | PatchClaim | SteerClaim
     return isinstance(claim, by_mean)
 

@@ -32,7 +32,7 @@ _OF_THE_WHOLE = {"edge", "absence", "path", "ablate", "patch", "steer"}
 """Kinds of claims whose effect is a share of the clean-to-corrupt difference."""
 
 _OF_SEQUENCES = {"induction", "previous_token", "duplicate_token"}
-_SHARES = {"attention", "copying", *_OF_SEQUENCES}
+_READ = {"attention", "copying", "baseline", *_OF_SEQUENCES}
 """What is read of the model and is no change of the metric."""
 
 _VERDICT_WIDTH = len("? INCONCLUSIVE")
@@ -170,7 +170,7 @@ def _details(claim: ClaimReport, report: Report) -> list[tuple[str, str]]:
     effect = claim.estimate
     if effect is not None:
         change = format_effect(effect.change, report.baseline.unit)
-        if claim.kind not in _SHARES:
+        if claim.kind not in _READ:
             name = "written" if claim.kind == "direct_effect" else "change"
             rows.append((name, f"{change} on average over {effect.prompts} prompts"))
         rows.append(("interval", f"{_interval(effect)} with {_level(effect)} confidence"))

@@ -135,7 +135,8 @@ class ClaimReport(Frozen):
     """One claim with its verdict.
 
     ``kind`` is edge, absence, path, ablate, patch, steer, faithfulness, a circuit-level test or
-    what is read. ``bound`` is shown as it was judged.
+    what is read; of `baseline` the value is the mean metric itself. ``bound`` is shown as it was
+    judged.
     ``p_pass`` and ``p_fail`` are the unadjusted one-sided p-values of the two conclusions, each the
     larger of a bootstrap's and a sign-flip test's, and ``level`` the corrected level they were held
     against. ``senders`` and ``receivers`` are set for edges, so that a drawing can find its line;
@@ -167,6 +168,7 @@ class ClaimReport(Frozen):
         "induction",
         "previous_token",
         "duplicate_token",
+        "baseline",
     ]
     place: Place
     bound: str

@@ -180,6 +180,11 @@ class TreeBuilder(Transformer[Token, tree.Document]):
             route=next((_of(tree.PositionRef, c) for c in _of(list, children)), ()),
         )
 
+    def baseline(self, meta: Meta, children: list[Any]) -> tree.ClaimLine:
+        corrupt = bool(_tokens(children, "CORRUPT"))
+        kind, clauses = str(children[0]), _clauses(children)
+        return tree.ClaimLine(_span(meta), kind, None, clauses, corrupt=corrupt)
+
     def route(self, meta: Meta, children: list[Any]) -> list[Any]:
         return children  # a list, where positions after `at` are a tuple
 

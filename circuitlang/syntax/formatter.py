@@ -291,7 +291,7 @@ def _claim_lines(lines: Sequence[tree.ClaimLine], source: SourceText) -> list[st
     """Steering and sweeps, which have long `by` clauses, do not push other claims apart."""
     rows: dict[str, list[tuple[str, str, str]]] = {}
     for line in lines:
-        subject = f" {_endpoint(line.subject)}" if line.subject else ""
+        subject = f" {_endpoint(line.subject)}" if line.subject else " corrupt" * line.corrupt
         at = f" at {_positions(line.positions, source)}" if line.positions else ""
         route = " " + " -> ".join(_positions([end], source) for end in line.route)
         row = line.kind + subject + (at or route.rstrip()), *_tail(line.clauses)

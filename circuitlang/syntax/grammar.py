@@ -35,6 +35,9 @@ ABOUT = (
 )
 """Claims whose first word is no keyword, so that circuits and nodes may be called so."""
 
+BASELINE = "baseline"
+"""The claim about the metric itself; no keyword either."""
+
 _WORDS = {
     "NAME": "a name",
     "COMPONENT": "a component such as L9.H6 or L0.MLP",

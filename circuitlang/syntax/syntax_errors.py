@@ -10,6 +10,7 @@ from lark import Token
 from circuitlang.source import closest, plain, written_component
 from circuitlang.syntax.grammar import (
     ABOUT,
+    BASELINE,
     SECTIONS,
     WHOLE,
     keyword_of,
@@ -21,7 +22,7 @@ from circuitlang.syntax.habits import CLAUSES, EXPECTED, FALLBACKS, HABITS, MEAN
 _LINE_WORDS = {
     "prompts": ("clean", "corrupt", "sample"),
     "edges": ("no", "each"),
-    "claims": (*WHOLE, "ablate", *ABOUT),
+    "claims": (*WHOLE, "ablate", *ABOUT, BASELINE),
 }
 _PLACES = {"_NL": "the end of the line", "$END": "the end of the file"}
 _HOMES = {

@@ -302,7 +302,8 @@ class EdgesSection:
 class ClaimLine:
     """`faithfulness >= 80%`, `ablate SIH >= 50% by mean`, `attention NMH END -> IO >= 0.5`.
 
-    ``positions`` follow `at`; ``route`` holds the two ends of `END -> IO`, or nothing.
+    ``positions`` follow `at`; ``route`` holds the two ends of `END -> IO`, or nothing. ``corrupt``
+    tells `baseline corrupt` from `baseline`.
     """
 
     span: Span = field(compare=False)
@@ -311,6 +312,7 @@ class ClaimLine:
     clauses: tuple[Clause, ...]
     positions: tuple[PositionRef, ...] = ()
     route: tuple[PositionRef, ...] = ()
+    corrupt: bool = False
 
     @property
     def kind_span(self) -> Span:

@@ -14,6 +14,7 @@ from circuitlang.report import Baseline, ClaimReport, Report, Settings
 from circuitlang.source import SourceText
 from circuitlang.statistics.bootstrap import Resampler
 from circuitlang.statistics.correction import Level, bh_levels, holm_levels, plain_levels
+from circuitlang.verdict.baseline import inside_its_range
 from circuitlang.verdict.circuit_tests import CircuitTested, circuit_test, circuit_test_report
 from circuitlang.verdict.effect import Effect, NotMeasuredError
 from circuitlang.verdict.gate import Gated, gate
@@ -99,7 +100,8 @@ def _report(
         templates = (0,) * result.distribution.prompts  # sequences are of no template
     made = claim_report(claim, need, result, level, circuit, templates, source)
     compared = among_random_edges(claim, need, result.effect, evidence)
-    return reading_report(made.model_copy(update={"random_edges": compared}), claim)
+    made = made.model_copy(update={"random_edges": compared})
+    return inside_its_range(reading_report(made, claim), claim, circuit.metric)
 
 
 def _results(

@@ -16,7 +16,7 @@ def without_impossible(evidence: Evidence, metric: Metric) -> tuple[Evidence, st
     Rounding may take a value as far beyond the limit as `Metric.noise`. The clean run is what `kl`
     compares with, so there it is 0.
     """
-    limits = metric.kind.least, metric.kind.most
+    limits = metric.kind.lowest, metric.kind.highest
     own = (0.0, 0.0) if metric.name == "kl" else limits
     for what, column, allowed in (
         ("clean run", evidence.clean, own),
@@ -42,19 +42,19 @@ def is_share(value: float) -> bool:
 def _problem(
     column: Sequence[float | None],
     what: str,
-    limits: tuple[float | None, float | None],
+    limits: tuple[float, float],
     metric: Metric,
     evidence: Evidence,
 ) -> str:
     """The first impossible value of a column in words; empty where there is none."""
-    least, most = limits
+    lowest, highest = limits
     for row, value in enumerate(column):
         if value is None:
             continue
-        if least is not None and value < least - metric.noise:
-            beyond = f"below {least:g}"
-        elif most is not None and value > most + metric.noise:
-            beyond = f"above {most:g}"
+        if value < lowest - metric.noise:
+            beyond = f"below {lowest:g}"
+        elif value > highest + metric.noise:
+            beyond = f"above {highest:g}"
         else:
             continue
         number = evidence.prompts[row].number or row + 1 if row < len(evidence.prompts) else row + 1

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitlang.circuit import (
+    BaselineClaim,
     Circuit,
     Claim,
     Metric,
@@ -18,6 +19,7 @@ from circuitlang.plan import Need
 from circuitlang.plan.readings import TOP
 from circuitlang.report import ClaimReport
 from circuitlang.statistics.bootstrap import Array, Resampler
+from circuitlang.verdict.baseline import baseline_effect
 from circuitlang.verdict.effect import Effect, NotMeasuredError, effect_of, finite
 from circuitlang.verdict.orientation import of_metric
 from circuitlang.verdict.possible import is_share
@@ -31,6 +33,8 @@ def effect_or_reading(claim: Claim, need: Need, evidence: Evidence, metric: Metr
     Raises:
         NotMeasuredError: it was not measured, or gave a value that is not finite.
     """
+    if isinstance(claim, BaselineClaim):
+        return baseline_effect(claim, evidence, metric)
     if not isinstance(claim, ReadingClaim):
         return of_metric(effect_of(claim, need, evidence), metric)
     (name,) = need.readings

@@ -8,6 +8,7 @@ import numpy as np
 from circuitlang.circuit import (
     Ablation,
     AblationClaim,
+    BaselineClaim,
     Bound,
     Circuit,
     CircuitTestClaim,
@@ -25,6 +26,7 @@ from circuitlang.report import ClaimReport, Estimate, Interval, Place, Stratum, 
 from circuitlang.source import SourceText
 from circuitlang.statistics.correction import Level
 from circuitlang.statistics.permutations import limited_by_resamples, smallest_p
+from circuitlang.verdict.baseline import baseline_in_words
 from circuitlang.verdict.decision import (
     bound_tests,
     is_near,
@@ -200,6 +202,8 @@ def _kind(claim: Claim) -> str:
         return "path"
     if isinstance(claim, ReadingClaim):
         return str(claim.kind)
+    if isinstance(claim, BaselineClaim):
+        return "baseline"
     return "ablate" if isinstance(claim, AblationClaim) else "faithfulness"
 
 
@@ -234,6 +238,8 @@ def _experiment_in_words(claim: Claim, circuit: Circuit) -> str:
         return f"{claim.direction}, hop by hop at {places}; {frozen}"
     if isinstance(claim, ReadingClaim):
         return reading_in_words(claim)
+    if isinstance(claim, BaselineClaim):
+        return baseline_in_words(claim)
     how = str(claim.reference)
     if claim.reference is Ablation.MEAN:
         how = f"mean over the corrupt prompts{per_template}"

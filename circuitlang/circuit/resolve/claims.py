@@ -12,7 +12,8 @@ from circuitlang.circuit.claim import (
 )
 from circuitlang.circuit.component import parse_component
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
-from circuitlang.circuit.reading import ReadingClaim, ReadingKind
+from circuitlang.circuit.reading import BaselineClaim, ReadingClaim, ReadingKind
+from circuitlang.circuit.resolve.baseline import resolve_baseline
 from circuitlang.circuit.resolve.circuit_tests import needs_nodes, resolve_circuit_test
 from circuitlang.circuit.resolve.edges import resolve_end
 from circuitlang.circuit.resolve.patching import resolve_patch, resolve_steer
@@ -22,12 +23,18 @@ from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.circuit.resolve.sweeps import SWEEP
 from circuitlang.circuit.settings import Ablation
 from circuitlang.syntax import tree as syntax
+from circuitlang.syntax.grammar import ABOUT, BASELINE
 
 
 def resolve_claims(section: syntax.Section | None, scope: Scope) -> tuple[OtherClaim, ...]:
     """The claims in file order; sweeps claim nothing."""
     if not isinstance(section, syntax.ClaimsSection):
         return ()
+    for line in section.lines:
+        if line.subject is None and line.kind in ABOUT:
+            message = f"`{line.kind}` needs a name after it"
+            what = "resid_pre" if line.kind == SWEEP else "L9.H6"
+            scope.error("CL110", line.kind_span, message, f"such as `{line.kind} {what}`")
     lines = (line for line in section.lines if line.kind != SWEEP)
     found = (RESOLVERS.get(line.kind, _unknown)(line, scope) for line in lines)
     return tuple(claim for claim in found if claim is not None)
@@ -89,6 +96,10 @@ def _reading(line: syntax.ClaimLine, scope: Scope) -> ReadingClaim | None:
     return resolve_reading(line, _text(line, scope), scope)
 
 
+def _baseline(line: syntax.ClaimLine, scope: Scope) -> BaselineClaim | None:
+    return resolve_baseline(line, _text(line, scope), scope)
+
+
 def _unknown(line: syntax.ClaimLine, scope: Scope) -> None:
     hint = scope.suggest(line.kind, [*RESOLVERS, SWEEP]) or "such as `ablate SIH >= 50%`"
     if not line.clauses and line.subject and parse_component(line.subject.node.text):
@@ -103,6 +114,7 @@ RESOLVERS: dict[str, Callable[[syntax.ClaimLine, Scope], OtherClaim | None]] = {
     "steer": _steer,
     **{test.value: _circuit_test for test in CircuitTest},
     **{kind.value: _reading for kind in ReadingKind},
+    BASELINE: _baseline,
 }
 
 

@@ -11,6 +11,7 @@ from circuitlang.circuit.resolve.nodes import RESERVED
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
+from circuitlang.syntax.grammar import BASELINE
 
 
 def check_usage(document: syntax.Document, roles: tuple[Role, ...], scope: Scope) -> None:
@@ -23,7 +24,8 @@ def check_usage(document: syntax.Document, roles: tuple[Role, ...], scope: Scope
         scope.error("CL227", Span(0, 0), "the file claims nothing", hint)
         return
     # A claim about the whole circuit uses every node, and a sweep the positions of every node.
-    if any(claim.subject is None or claim.kind == "sweep" for claim in _claims(document)):
+    named_none = (c for c in _claims(document) if c.subject is None and c.kind != BASELINE)
+    if any(named_none) or any(claim.kind == "sweep" for claim in _claims(document)):
         return
     used = {word.text for word in _named(document)} | scope.meant
     components = {component for text in used if (component := parse_component(text))}
