@@ -286,7 +286,7 @@ class _Alignment:
             other = one
             if has_place(position, pair.corrupt):
                 other = token_index(position, pair.corrupt, corrupt)
-            key = pair.template, position
+            key: object = (pair.template, position)
             if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
                 message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
                 # The same mistake in every template, where the file says the position itself.
