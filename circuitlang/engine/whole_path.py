@@ -107,7 +107,7 @@ def _residuals(
     base: World,
     mask: Tensor,
 ) -> list[Tensor]:
-    """What a hop's receivers read, one for each stream of `in_order`; wrong off the mask.
+    """What a hop's receivers read, one for each stream of `in_order`; off the mask, the base's.
 
     Through MLPs it is read in a pass in which the senders write their changed outputs, all other
     heads are frozen, and MLPs recompute.
