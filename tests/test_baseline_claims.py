@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from circuitlang.circuit import BaselineClaim, Bound, Unit
-from circuitlang.engine.loading import locate_model
+from circuitlang.engine.locating import locate_model
 from circuitlang.evidence import load_evidence
 from circuitlang.mutation.equivalence import meanings
 from circuitlang.plan import compile_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from circuitlang.circuit import resolve
-from circuitlang.engine.loading import locate_model
+from circuitlang.engine.locating import locate_model
 from circuitlang.engine.tokenizer import FastTokenizer
 from circuitlang.engine.tokens import align
 from circuitlang.plan import check_design

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from circuitlang.circuit import ModelReference
 from circuitlang.engine.errors import MissingExtraError, ModelError
-from circuitlang.engine.loading import LoadedModel, load_transformer, locate_model
+from circuitlang.engine.loading import LoadedModel, load_transformer
+from circuitlang.engine.locating import locate_model
 from circuitlang.models import shape
 from tests.tiny_models import tiny_gpt2, tiny_llama, tiny_neox
 

@@ -55,7 +55,7 @@ def check_files(paths: Sequence[Path], *, tokens: bool) -> ExitCode:
 def _check_tokens(circuit: Circuit) -> "Aligned | None":
     """The prompts in tokens, with their diagnostics; None when the tokenizer cannot be had."""
     from circuitlang.engine.errors import RunError
-    from circuitlang.engine.loading import locate_model, tokenizer_folder
+    from circuitlang.engine.locating import locate_model, tokenizer_folder
     from circuitlang.engine.tokenizer import FastTokenizer
     from circuitlang.engine.tokens import align
 

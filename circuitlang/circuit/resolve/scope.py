@@ -50,10 +50,6 @@ class Scope:
             message = f"{MAX_MISTAKES} mistakes are shown; the file has more"
             self.diagnostics.append(Diagnostic("CL113", span, message))
 
-    def missing(self, span: Span, what: str) -> None:
-        """What the language means to have and this version does not."""
-        self.error("CL220", span, f"{what} not in this version")
-
     def suggest(self, word: str, known: Iterable[str]) -> str:
         """`did you mean`, for the first mistakes of a file: comparing words takes long."""
         return did_you_mean(word, known) if len(self.diagnostics) < _MAX_SUGGESTIONS else ""
