@@ -259,3 +259,9 @@ def test_the_builtin_model_is_what_transformers_says(metric, tmp_path, capsys):
     for claim, world in zip(found.claims, expected, strict=False):
         assert claim.verdict is not Verdict.ERROR
         assert claim.estimate.value == pytest.approx(np.mean(expected[world]), abs=1e-3)
+
+
+def test_a_divergence_has_a_baseline_on_corrupt_prompts():
+    made = judged("kl", "baseline corrupt in 0.5..1.5 nats", clean=[0.0] * 100, corrupt=spread(1.0))
+    assert made[0].verdict is Verdict.PASS
+    assert made[0].estimate.value == pytest.approx(1.0)
