@@ -565,11 +565,10 @@ def test_plan_says_why_it_cannot_estimate(tmp_path: Path):
 
 CLAIMS = {
     "the circuit": "faithfulness >= -900%\n  ablate B >= -900%",
-    "neurons and the embedding": """patch L1.MLP[3] >= -900%
+    "what is put in": """patch L1.MLP[3] >= -900%
   patch embed at S1 >= -900% by denoising
   steer L2.MLP[5] by 2 * (clean - corrupt) >= -900%
-  steer embed at S1 by 2 * (clean - corrupt) >= -900%""",
-    "texts": """steer L1.resid_pre by 2 * ("store park" - "office the") >= -900%
+  steer L1.resid_pre by 2 * ("store park" - "office the") >= -900%
   steer B by 2 * ("office the" - "store park") >= -900%
   steer L2.MLP[5] at S1 by 2 * ("book" - "ring") >= -900%""",
 }
@@ -594,7 +593,7 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost, claims: str):
     geometries = [batch.geometry for batch in shares]
     size = size_of_folder(tmp_path / "model")
     assert size is not None
-    texts = [Geometry(2, length) for length in ((2, 1) if claims == "texts" else ())]
+    texts = [Geometry(2, length) for length in ((2, 1) if claims == "what is put in" else ())]
     cost = run_cost(plan, size, geometries, engine, texts=texts)
     found = counted(
         lambda: measure(plan, model, pairs, tokens, engine=EngineName(engine), batch_size=10)

@@ -189,7 +189,7 @@ def hooked(b, patch):
 def test_several_activations_are_put_in_at_once(make):
     b, random = bench(make, seed=3), Random(1)
     engine, kinds = ReferenceEngine(b.model), set()
-    for _ in range(20):
+    for _ in range(30):
         patch = sample_together(b.model.shape, random)
         kinds |= {site.activation for site in patch.sites}
         gap = (engine.logits(patch, b.worlds) - hooked(b, patch)).abs().max()

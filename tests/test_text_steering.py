@@ -201,6 +201,10 @@ def test_texts_are_run_and_fit():
     for engine in engines(b.model, run):
         with pytest.raises(ValueError, match="8 tokens, and a prompt 7"):
             engine.logits(run, engine.worlds(b.batch))
+    apart = replace(run, texts=("AB", "C"))
+    for engine in engines(b.model, apart, tokenizer=Letters(space=None)):
+        with pytest.raises(ValueError, match="no space to fill"):
+            engine.logits(apart, engine.worlds(b.batch))
     other = SteerByTexts((HEAD,), (), 1.0, ("AB", "CD"))
     for engine in engines(b.model, run):
         with pytest.raises(ValueError, match="not run"):
@@ -282,6 +286,10 @@ def test_what_the_tokens_allow(tiny):
     tokenizer = tiny[0].tokenizer
     assert problems(long, tokenizer) == ()
     assert problems(f'{STEER} ("store park" - "office the") >= 1%', tokenizer) == ()
+    repeated = '{} by 2 * ("store store" - "store") >= 1%'
+    assert problems(repeated.format("steer L1.resid_pre at END"), tokenizer) == ()
+    (found,) = problems(repeated.format("steer L1.resid_pre"), tokenizer)
+    assert "no space" in found.message
 
 
 def test_texts_need_no_prompts_that_align(tiny):

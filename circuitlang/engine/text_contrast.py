@@ -65,6 +65,8 @@ class TextContrast:
         if steer.positions:
             change = first[tokens.lengths[0] - 1] - second[tokens.lengths[1] - 1]
             change = change.expand(length, *change.shape)
+        elif len(set(tokens.lengths)) > 1 and not tokens.by_spaces:
+            raise ValueError("the tokenizer has no space to fill the shorter text up with")
         elif tokens.length > length:
             raise ValueError(f"the texts have {tokens.length} tokens, and a prompt {length}")
         else:

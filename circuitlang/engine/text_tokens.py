@@ -67,7 +67,8 @@ def _problems(
             yield Diagnostic("CL315", claim.span, message, "use words that the model knows")
             return
     found = text_tokens(texts, tokenizer)
-    if found.first == found.second:
+    alike = len(set(found.lengths)) == 1
+    if found.first == found.second and (alike or (found.by_spaces and not claim.positions)):
         message = "both texts are the same tokens, so nothing is added"
         yield Diagnostic("CL249", claim.span, message, "write texts that differ")
     if claim.positions:
@@ -76,7 +77,7 @@ def _problems(
         f'"{text}" has {counted(size, "token")}'
         for text, size in zip(texts, found.lengths, strict=True)
     )
-    if len(set(found.lengths)) > 1 and not found.by_spaces:
+    if not alike and not found.by_spaces:
         message = f"{one}, {other}, and this tokenizer has no space to fill up with"
         hint = "write texts of equally many tokens, or say `at` which position"
         yield Diagnostic("CL249", claim.span, message, hint)
