@@ -768,3 +768,25 @@ def test_absence_is_less_than_the_whole_effect(margin: str, codes: list[str]) ->
 )
 def test_a_node_leads_on_to_the_logits(edges: str, claims: str, warned: int) -> None:
     assert codes_of(_text(edges=edges, claims=claims)).count("CL244") == warned
+
+
+SOME_BOUND = st.one_of(
+    st.floats(-1, 1).map(lambda low: Bound(low, None)),
+    st.floats(-1, 1).map(lambda high: Bound(None, high)),
+    st.tuples(st.floats(-1, 0), st.floats(0, 1)).map(lambda ends: Bound(*ends)),
+)
+
+
+@given(SOME_BOUND, SOME_BOUND)
+@settings(deadline=None)
+def test_bounds_exclude_each_other_where_no_effect_lies_in_both(one: Bound, other: Bound) -> None:
+    ends = [end for b in (one, other) for end in (b.low, b.high) if end is not None]
+
+    def holds(bound: Bound, effect: float) -> bool:
+        return (bound.low is None or effect >= bound.low) and (
+            bound.high is None or effect <= bound.high
+        )
+
+    # If any effect is in both, one of the ends is.
+    assert one.excludes(other) == (not any(holds(one, x) and holds(other, x) for x in ends))
+    assert not one.excludes(replace(other, unit=Unit.LOGITS))

@@ -22,11 +22,18 @@ def claims_stand_once(claims: tuple[Claim, ...]) -> list[Diagnostic]:
         earlier = seen.setdefault(_experiment_of(claim), claim)
         # An `each` line that repeats another one repeats every pair; once is enough to say so.
         if earlier is not claim and claim.span not in found:
-            message = f"`{claim.text}` tests the same as `{earlier.text}`"
-            one_form = isinstance(claim, CircuitTestClaim)
-            hint = f"keep one of them{'' if one_form else '; a range is written `in 10%..30%`'}"
-            found[claim.span] = Diagnostic("CL217", claim.span, message, hint)
+            found[claim.span] = Diagnostic("CL217", claim.span, *_said_of(claim, earlier))
     return [*found.values()]
+
+
+def _said_of(claim: Claim, earlier: Claim) -> tuple[str, str]:
+    """Message and hint about two claims of one experiment."""
+    if claim.bound.excludes(earlier.bound):
+        message = f"`{claim.text}` contradicts `{earlier.text}`: both test the same"
+        return message, "no effect meets both bounds: keep the one that you believe"
+    message = f"`{claim.text}` tests the same as `{earlier.text}`"
+    one_form = isinstance(claim, CircuitTestClaim)
+    return message, f"keep one of them{'' if one_form else '; a range is written `in 10%..30%`'}"
 
 
 def _experiment_of(claim: Claim) -> object:
