@@ -413,8 +413,8 @@ def test_check_tokens(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert called(capsys, "check", path).code == 0
 
     outcome = called(capsys, "check", "--tokens", written(here, model=f'"{here}/absent"'))
-    assert outcome.code == 3
-    assert outcome.err == f"circuitlang: there is no folder `{here}/absent`\n"
+    assert outcome.code == 2
+    assert f"error[CL401]: there is no folder `{here}/absent`\n" in outcome.err
 
     (here / "broken").mkdir()
     for content, reason in ((None, "broken has no tokenizer.json"), ("{", "is not a tokenizer: ")):

@@ -779,3 +779,47 @@ def test_a_bound_is_refused_where_no_values_of_the_metric_meet_or_miss_it(
 def test_absence_is_less_than_the_whole_effect(margin: str, codes: list[str]) -> None:
     assert codes_of(_text(edges=f"no LATE ~> LAST.Q within {margin}")) == codes
     assert codes_of(_text(claims=f"completeness within {margin}", edges="WIDE ~> logits")) == []
+
+
+@pytest.mark.parametrize(
+    "edges, claims, warned",
+    [
+        ("EARLY ~> LATE.V\nLATE ~> LAST.Q\nLAST ~> logits", "", 0),
+        ("EARLY ~> LATE.V\nLATE ~> LAST.Q", "", 0),  # nothing leads to the logits at all
+        ("EARLY ~> LATE.V\nLAST ~> logits", "", 1),
+        ("EARLY -> LATE.V -> LAST.Q\nLAST ~> logits", "", 0),
+        ("EARLY -> LATE.V -> LAST.Q -> logits", "", 0),
+        ("EARLY ~> LATE.V\nLAST ~> logits", "ablate LATE", 0),
+        ("EARLY ~> LATE.V\nLAST ~> logits", "patch LATE >= 5%", 0),
+        ("EARLY ~> LATE.V\nLAST ~> logits", "direct_effect LATE", 0),
+        ("EARLY ~> LATE.V\nLAST ~> logits", "attention LATE END -> S2 >= 50%", 1),
+        ("EARLY ~> LATE.V\nno LATE ~> LAST.Q\nLAST ~> logits", "", 0),
+        ("no EARLY ~> LATE.V\nLAST ~> logits", "", 0),
+        ("L0.H1 ~> L7.H3.V\nLAST ~> logits", "", 1),  # by another name
+        ("EARLY ~> L5.MLP[3] from S2\nL5.MLP ~> LATE.V from S2\nLATE ~> logits", "", 0),
+    ],
+)
+def test_a_node_leads_on_to_the_logits(edges: str, claims: str, warned: int) -> None:
+    assert codes_of(_text(edges=edges, claims=claims)).count("CL244") == warned
+
+
+SOME_BOUND = st.one_of(
+    st.floats(-1, 1).map(lambda low: Bound(low, None)),
+    st.floats(-1, 1).map(lambda high: Bound(None, high)),
+    st.tuples(st.floats(-1, 0), st.floats(0, 1)).map(lambda ends: Bound(*ends)),
+)
+
+
+@given(SOME_BOUND, SOME_BOUND)
+@settings(deadline=None)
+def test_bounds_exclude_each_other_where_no_effect_lies_in_both(one: Bound, other: Bound) -> None:
+    ends = [end for b in (one, other) for end in (b.low, b.high) if end is not None]
+
+    def holds(bound: Bound, effect: float) -> bool:
+        return (bound.low is None or effect >= bound.low) and (
+            bound.high is None or effect <= bound.high
+        )
+
+    # If any effect is in both, one of the ends is.
+    assert one.excludes(other) == (not any(holds(one, x) and holds(other, x) for x in ends))
+    assert not one.excludes(replace(other, unit=Unit.LOGITS))

@@ -36,6 +36,14 @@ class Bound:
     is_default: bool = False
     is_margin: bool = False
 
+    def excludes(self, other: "Bound") -> bool:
+        """Whether no effect lies in both, as far as their units can be compared."""
+        if self.unit is not other.unit:
+            return False
+        lows = [bound.low for bound in (self, other) if bound.low is not None]
+        highs = [bound.high for bound in (self, other) if bound.high is not None]
+        return bool(lows and highs) and max(lows) > min(highs)
+
     def __str__(self) -> str:
         low, high = self._show(self.low), self._show(self.high)
         if self.low is not None and self.high is not None:

@@ -24,12 +24,21 @@ def claims_stand_once(claims: tuple[Claim, ...], line_of: LineOf) -> list[Diagno
         earlier = seen.setdefault(_experiment_of(claim), claim)
         # An `each` line that repeats another one repeats every pair; once is enough to say so.
         if earlier is not claim and claim.span not in found:
-            first = line_of(earlier.span)
-            message = f"`{claim.text}` tests the same as `{earlier.text}` (in line {first})"
-            one_form = isinstance(claim, CircuitTestClaim)
-            hint = f"keep one of them{'' if one_form else '; a range is written `in 10%..30%`'}"
-            found[claim.span] = Diagnostic("CL217", claim.span, message, hint)
+            said = _said_of(claim, earlier, line_of(earlier.span))
+            found[claim.span] = Diagnostic("CL217", claim.span, *said)
     return [*found.values()]
+
+
+def _said_of(claim: Claim, earlier: Claim, line: int) -> tuple[str, str]:
+    """Message and hint about two claims of one experiment, the earlier in this line."""
+    if claim.bound.excludes(earlier.bound):
+        message = (
+            f"`{claim.text}` contradicts `{earlier.text}` (in line {line}): both test the same"
+        )
+        return message, "no effect meets both bounds: keep the one that you believe"
+    message = f"`{claim.text}` tests the same as `{earlier.text}` (in line {line})"
+    one_form = isinstance(claim, CircuitTestClaim)
+    return message, f"keep one of them{'' if one_form else '; a range is written `in 10%..30%`'}"
 
 
 def _experiment_of(claim: Claim) -> object:

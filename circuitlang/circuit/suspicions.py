@@ -1,12 +1,24 @@
 """Designs that run and say little: warnings about a whole circuit, from what is written alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+
+import networkx as nx
 
 from circuitlang.circuit.circuit import Circuit
-from circuitlang.circuit.claim import AblationClaim, Claim, EdgeClaim, PathClaim
-from circuitlang.circuit.patching import PatchClaim
+from circuitlang.circuit.claim import (
+    AblationClaim,
+    Claim,
+    EdgeClaim,
+    OtherClaim,
+    PathClaim,
+    edges_of,
+)
+from circuitlang.circuit.component import Component, Logits, Neuron
+from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import Position
 from circuitlang.circuit.prompts import FRESH, Prompts, Template
+from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.settings import Ablation
 from circuitlang.source import Diagnostic
 
@@ -111,9 +123,55 @@ def corrupt_words_are_new(circuit: Circuit) -> Iterator[Diagnostic]:
         yield Diagnostic("CL245", rule.span, message, hint)
 
 
+def everything_leads_on(circuit: Circuit) -> Iterator[Diagnostic]:
+    """Where edges lead to the logits, a node of other edges that nothing leads on is a gap.
+
+    A claim about the effect of the node itself closes it, and so does a claim that an edge which
+    would lead on is absent: the file has thought of it.
+    """
+    steps = nx.DiGraph()
+    there: set[Component | Logits] = set()
+    edges = [(claim, edge) for claim in circuit.edges for edge in edges_of(claim)]
+    for number, (claim, edge) in enumerate(edges):
+        ends = [receiver.component for receiver in edge.receivers]
+        # Through a number, so that a group of many costs its sum and not its product.
+        steps.add_edges_from(product(edge.senders, (number,)))
+        steps.add_edges_from(product((number,), ends))
+        there.update(() if claim.absent else (*edge.senders, *ends))
+    if Logits() not in there:
+        return
+    spoken_of = (part for claim in circuit.claims for part in _has_an_effect(claim))
+    steps.add_edges_from((part, Logits()) for part in spoken_of)
+    for part in [part for part in steps if isinstance(part, Neuron)]:
+        steps.add_edges_from(((part, part.mlp), (part.mlp, part)))
+    leading = nx.ancestors(steps, Logits())
+    stuck = [r for r in circuit.roles if there & {*r.components} and not leading & {*r.components}]
+    parts = {part for role in stuck for part in role.components}
+    for role in stuck:
+        own = {*role.components}
+        onward = {end for part in own & there for hop in steps[part] for end in steps[hop]}
+        if onward & (parts - own):
+            continue  # what is missing is missing further on, and told there
+        message = f"no edge leads on from `{role.name}` to the logits"
+        hint = "claim what it does to later nodes or to the logits, or `ablate` it"
+        yield Diagnostic("CL244", role.span, message, hint)
+
+
+def _has_an_effect(claim: OtherClaim) -> Iterable[Component]:
+    """The components whose own effect on the logits a claim is about."""
+    match claim:
+        case AblationClaim() | PatchClaim() | SteerClaim():
+            return claim.components
+        case ReadingClaim(kind=ReadingKind.DIRECT_EFFECT):
+            return claim.components
+        case _:
+            return ()
+
+
 SUSPICIONS: tuple[Callable[[Circuit], Iterator[Diagnostic]], ...] = (
     something_arrives,
     zeros_are_zero,
     means_are_of_like,
     corrupt_words_are_new,
+    everything_leads_on,
 )

@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "CL241": "an effect that is zero under this corruption",
     "CL242": "zero ablation with biases that are not folded",
     "CL243": "a mean over different templates",
+    "CL244": "a node from which nothing leads to the logits",
     "CL245": "a corrupt word that the clean prompt may have",
     "CL249": "texts that cannot be steered by",
     "CL301": "unknown slot",
@@ -88,4 +89,6 @@ CODES: dict[str, str] = {
     "CL402": "model option",
 }
 
-WARNINGS = frozenset({"CL203", "CL215", "CL240", "CL241", "CL242", "CL243", "CL245", "CL303"})
+WARNINGS = frozenset(
+    {"CL203", "CL215", "CL240", "CL241", "CL242", "CL243", "CL244", "CL245", "CL303"}
+)
