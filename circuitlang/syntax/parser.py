@@ -146,7 +146,7 @@ class _Parse:
         token = self.tokens[index]
         if self.first is None and self._follows_a_mistake(token):
             self.skipped.append(Skipped(str(self.block or ""), str(token)))
-            return index + 1 if token.type == "RBRACE" else self._end_of_line(index)
+            return self._end_of_line(index + (token.type == "RBRACE"))
         if self.block is not None and self.first is None and self._begins_section(index):
             if (behind := self._nested(index)) is not None:
                 message = f"`{token}` stands inside of the block `{self.block}`"
