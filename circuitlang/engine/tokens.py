@@ -290,9 +290,10 @@ class _Alignment:
             if not (0 <= one < len(clean) and 0 <= other < len(corrupt)):
                 message = f"`{position}` falls outside the prompt `{pair.clean.text}`"
                 # The same mistake in every template, where the file says the position itself.
-                at, key = (position.span, position) if position.span.end else (span, key)
+                written = bool(position.span.end)
+                at = position.span if written else span
                 hint = f"this prompt has {counted(len(clean), 'token')}"
-                self.report(key, "CL313", at, message, hint)
+                self.report(position if written else key, "CL313", at, message, hint)
                 reason = Misalignment.OUTSIDE
             elif one != other:
                 message = (

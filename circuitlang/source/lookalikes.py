@@ -64,6 +64,7 @@ _COMPONENTS = tuple(
         (r"(?:[Mm]|[Mm][Ll][Pp])[._]?(\d{1,4})", r"an MLP is written `L\1.MLP`"),
         (r"[Ll]?(\d{1,4})[._]?(?:[Mm]|[Mm][Ll][Pp])", r"an MLP is written `L\1.MLP`"),
         (r"(?:blocks|transformer\.h|h|layers)\.\d+.*", "write `L9.H6`, or `L9.MLP`"),
+        (r"[Ll](\d{1,4})-[Hh](\d{1,4})", r"a head is written `L\1.H\2`"),
         (r"[Ll]\d+[Hh]\d+.*", "a head is written `L9.H6`"),
         (r"[Ll]-\d+.*", "layers count from 0, the first"),
         (r"[Ll](\d{1,4})(?:\.[A-Za-z_]\w*)?", r"name a head or an MLP: `L\1.H6` or `L\1.MLP`"),

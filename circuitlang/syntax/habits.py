@@ -50,19 +50,49 @@ _ALONE = "each statement stands on a line of its own"
 _NUMBER = r"(?<![\w.\]])[\d.]*\d$"
 _END = r"\s*(#.*)?$"
 
+FIRST = tuple(
+    Habit(*row)
+    for row in (
+        ("*", r"", r"//|/\*|<!--", "a comment begins with `#`"),
+        ("test", r"^$", r"(minimum|random|greedy)_(\w+)", r"write `\1 \2`"),
+        ("bound", r"", r"(?:with|using)\s+(\w+)", r"write `by \1`"),
+        ("prompts", r"^(clean|corrupt)\s*$", r"([frub]+)\"", r"delete the `\1`"),
+        ("bound", r"", r"(at\s*least|over|above|more|min)\b", "write `>=`"),
+        ("bound", r"", r"(at\s*most|under|below|less|max)\b", "write `<=`"),
+    )
+)
+"""Asked before what was found is compared with words that could have stood there."""
+
 HABITS = tuple(
     Habit(*row)
     for row in (
         # comments, line ends, lists
-        ("*", r"", r"//|/\*|<!--", "a comment begins with `#`"),
-        ("*", r"^$", r"--", "a comment begins with `#`"),
+        ("*", r"^$", r"--|%|\"\"\"", "a comment begins with `#`"),
         ("*", r"^$", r"[-*]\s", "delete it: a line begins with no list mark"),
         ("*", r"", r"\\", _ONE_LINE),
+        ("top", r"^$", r";", "a comment begins with `#`"),
+        ("top", r"^$", r"\"\w+\"\s*[:{]", "a section has no quotes"),
+        ("*", r"^$", r"[)\]]", "a block closes with `}`"),
+        ("nodes edges claims prompts test", r"^end\s*$", _END, "a block closes with `}`"),
         ("comma", r"[^,\s]\s*$", r"(;|and\b|&|\+|\|)", "write `,` instead of `\\1`"),
         ("*", r"", r";|,\s*(#.*)?$", "delete it: a statement ends with its line"),
         ("*", r",\s*$", _END, f"a list ends without `,`, and {_ONE_LINE}"),
         ("*", r"^$", r">=|<=|in\b|within\b|by\b|at\b|to\b", f"{_ONE_LINE}: join it with the last"),
+        # what is missing at the end of a line
+        ("edges claims", r"(>=|<=|\bwithin)\s*$", _END, "a number follows, such as `20%`"),
+        ("edges", r"[-~]>\s*$", _END, f"name who receives: {_EDGE}"),
+        ("edges", r"\bby\s*$", _END, "write `by noising` or `by denoising`"),
+        ("claims", r"\bby\s*$", _END, "such as `by mean`"),
+        ("claims", r"\bby\s+[\d.]+\s*%?\s*$", _END, _BOUND),
+        ("prompts", r"^(?!clean|corrupt|sample)\w[\w, ]*$", _END, _WORDS),
         # numbers
+        ("edges", r"\bfrom\s*$", r"\d[\d.]*\s*%", _RANGE),
+        (
+            "test prompts",
+            r"(seed|sample|looks|resamples|edges)\s*$",
+            r"\"",
+            "a number has no quotes",
+        ),
         ("edges claims", r"\bin\s*[\[(]?\s*[-+]?[\d.]+\s*%?\s*(\.\.)?$", r"", _RANGE),
         ("number", r"\bin\s*$", r"[\[(]", _RANGE),
         ("number", r"", r"\.(\d+)", "write `0.\\1`"),
@@ -85,6 +115,10 @@ HABITS = tuple(
         ("circuit", r"^circuit\s*$", _END, 'such as `circuit ioi "title"`'),
         ("metric", r"^metric\s*$", _END, _ARGUMENTS),
         ("model metric circuit", r"^(model|metric|circuit)\s*$", r"([:=])", "delete the `\\1`"),
+        ("model", r"^model\s*$", r"[./~]", "put it in quotes"),
+        ("model", r"^model\s*$", r"\w+\s+\"", "delete it: the name stands alone"),
+        ("model", r"\"\s+\w+\s*$", _END, "an option has a value, such as `dtype float32`"),
+        ("model", r"\"\s*$", r"\"", "a file has one model"),
         ("model", r"", r"\{", 'a model is one line: `model "gpt2"`'),
         ("metric", r"^metric\s*$", r"\{", "a metric is one line: `metric logit_diff(IO, S)`"),
         ("circuit", r"", r"\{", 'it is one line: `circuit ioi "title"`, without a block'),
@@ -101,6 +135,9 @@ HABITS = tuple(
         ("metric", r"^metric\s+\w+\s*$", r"[-\s]\w|\w", f"the arguments stand in (): {_ARGUMENTS}"),
         ("metric", r"^metric\s+\w+\s*$", r"\[", f"the arguments stand in (): {_ARGUMENTS}"),
         ("metric", r"\(\s*$", r"\)", f"name what it is of, {_ARGUMENTS}"),
+        ("metric", r",\s*$", r"\)", "delete the `,` before it"),
+        ("metric", r"\)\s*$", r"[-+*/]", f"a metric is one name, {_ARGUMENTS}"),
+        ("metric", r"^metric\s+\w+\s*$", r"=", f"a metric has no second name, {_ARGUMENTS}"),
         ("metric", r"", r"\{", f"slots are named without braces, {_ARGUMENTS}"),
         ("metric", r"\w\s*$", r"=", f"arguments have no names, {_ARGUMENTS}"),
         ("metric", r"\w\s*$", r"-|/|[A-Za-z]", f"arguments are separated by `,`, {_ARGUMENTS}"),
@@ -111,6 +148,10 @@ HABITS = tuple(
         ("prompts", r"\\\"\s*$", r"", 'there are no escapes, so a string cannot hold `"`'),
         ("prompts", r"\"\"$", r"\"", 'a string stands between single `"`, on one line'),
         ("prompts", r"^clean\b.*\"\s*$", r"", "a template is one string on one line"),
+        ("prompts", r"^clean\s*$", r"\[", "each template has a `clean` line of its own"),
+        ("prompts", r"^sample\s.*seed\s*$", r"", "write `sample 100 seed 0`"),
+        ("prompts", r"^\w+\s+$", r"\w+\s+from\b", "slots are separated by `,`"),
+        ("prompts", r"from\s+\".*\"\s*(\.\.)?$", r"\.|-|to\b", 'a range is written `"02".."98"`'),
         ("prompts", r"^$", r"[\"{]", "a slot is named without quotes and braces"),
         ("prompts", r"\w\(.*$", r":", "an argument is written `length = 50`"),
         ("prompts", r"\w\(\s*$", r"\d|\"", "arguments have names, such as `length = 50`"),
@@ -140,12 +181,15 @@ HABITS = tuple(
         ("nodes", r"^\w+\s*$", r"[\[({]", f"components stand without brackets: {_NODE}"),
         ("nodes", r"^\w+\s*$", r"-", f"{_NAME}: write `_` for `-`"),
         ("nodes", r"^\w+\s*$", r"[\"']", "the label stands last"),
-        ("nodes", r"^\w+\s+$", r"\w+\s+[Ll]\d", "a name is one word: join both with `_`"),
+        ("nodes", r"^\w+\s+$", r"\w+\s+[Ll]\d", "one word stands before the components, the name"),
         ("nodes", r"^end\s*$", r"", "a block closes with `}`"),
         ("nodes", r"^\w+\s*$", _END, _NODE),
         ("nodes+comma", r"^\S+\s[^\"]*$", r"[Ll]\d", "components are separated by `,`"),
         ("nodes", r"\bat\s*$", r"[\d+-]", "a position is a slot or END, such as `S2` or `END-1`"),
-        ("nodes", r"\bat\s*$", r"[{\"']", "a position is named without quotes and braces"),
+        ("nodes", r"\bat\s*$", r":", "delete the `:`"),
+        ("nodes", r"\bat\s.*\w\s+$", r"\d", "a place is written without a space, such as `S2`"),
+        ("nodes edges claims", r"\b(at|from|to)\s*$", r"[(\[{\"']", "a position is a name alone"),
+        ("edges claims nodes", r"\b(at|from|to)\s*$", rf"\d|{_END}", "such as `S2` or `END-1`"),
         ("nodes", r"\bat\s.*\w$", r"\[(\d+)\]", "write `S\\1` for place \\1 of slot S"),
         ("nodes", r"\bat\s[^\"]*$", r"at\b|[A-Z]", "positions are separated by `,`"),
         ("nodes+string", r"\bat\s[^\"]*$", r"[a-z]", "a label stands in quotes"),
@@ -156,6 +200,10 @@ HABITS = tuple(
         ("nodes", r"", r">=|<=|in\b|within\b", "only edges and claims have bounds"),
         ("nodes", r",\s*$", r"at\b|\"", "delete the `,` before it"),
         # edges
+        ("edges", r"^$", r"[-~]>", _EDGE),
+        ("edges", r"\.\w+$", r"\[", _PLACES),
+        ("edges", r"\.\w+$", r"\.", "an edge enters one slot: write a line for each"),
+        ("edges", r"\bfrom\s[^%]*\w\s*$", r"[-~]>", _PLACES),
         ("edges", r"^$", r"!", "absence is written `no A -> B.Q within 2%`"),
         ("edges", r"^$", r"\"", "a node is named without quotes"),
         ("edges", r"(^|[-~]>\s*)$", r"[\[({]", "several components are one node, under `nodes`"),
@@ -169,7 +217,7 @@ HABITS = tuple(
         (
             "edges",
             r"^[^%]*[-~]?>?\s*\w+\s*$",
-            r"[,+&/]",
+            r"[,+&/|]",
             "several components are one node, under `nodes`",
         ),
         ("edges", r"", r"at\b|@", _PLACES),
@@ -182,6 +230,8 @@ HABITS = tuple(
         ("claims+bound", r"", r"(,\s*)?(ablate|patch|steer|sweep|faithfulness)\b", _ALONE),
         ("claims", r"^ablate\s*$", r"\(", "write `ablate SIH >= 50%`"),
         ("claims", r"^ablate\s*$", r"", "name a node: `ablate SIH >= 50%`"),
+        ("claims", r"^sweep\s", r",", _ALONE),
+        ("claims", r"^(patch|ablate|steer)\s", r"[-~]>", "an edge is written under `edges`"),
         ("claims", r"^\w+\s+[\w.]+\s*$", r",", "several components are one node, under `nodes`"),
         ("claims", r"^sweep\s*$", r"", "say of what: `sweep head_output`"),
         ("claims", r"by\s.*\*\s*$", r"", "write `by 2 * (clean - corrupt)`"),
@@ -200,6 +250,9 @@ HABITS = tuple(
         ("test", r"^significance\s*$", r"", "write `significance 5% correction holm`"),
         ("test", r"^significance\s+\S+\s*$", r"(\w+)", "write `correction \\1`"),
         ("test", r"^ablation\s*$", r"by\b", "write `ablation mean`, without `by`"),
+        ("test", r"^ablation\s*$", r"", "`mean`, `zero` or `resample`"),
+        ("test", r"^direction\s*$", r"", "`noising` or `denoising`"),
+        ("test", r"^$", r"\"", "a setting has no quotes"),
         ("test", r"^minimum\s*$", r"\d", "write `minimum effect 1%`"),
         ("test", r"^random\s*$", r"\d", "say of what: `random edges 100`"),
         ("test", r"^greedy\s*$", r"\d", "write `greedy searches 1`"),
@@ -212,7 +265,7 @@ FALLBACKS = tuple(
     Habit(*row)
     for row in (
         ("edges+arrow", r"", r"", _EDGE),
-        ("nodes+component", r"", r"[A-Za-z]", "a node lists components, and no nodes"),
+        ("nodes+component", r"", r"[A-Za-z]", "a node lists components, such as `L9.H6`"),
         ("number", r"", r"[A-Za-z]", "a number is written in digits"),
         (
             "claims",
@@ -226,6 +279,11 @@ FALLBACKS = tuple(
             r"[A-Za-z]",
             "a claim about the whole circuit names no node",
         ),
+        ("claims+bound", r"^\w+\s+[\w.]+\s+$", r"\w", "several components are one node"),
+        ("prompts", r"^\w+\s*$", r"\w", _WORDS),
+        ("test", r"", r"\w", "one setting stands on a line"),
+        ("edges claims", r"", r"\[", "write it without brackets"),
+        ("nodes edges claims prompts test", r"", r"[%?$`*!]", "delete it"),
         ("top", r"", r"[{\[]", 'a circuit file has sections, such as `model "gpt2"`'),
         ("top", r"", r"[A-Za-z]+\s+[A-Za-z]+\s+[A-Za-z]", "a comment begins with `#`"),
     )

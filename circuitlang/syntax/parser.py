@@ -146,7 +146,7 @@ class _Parse:
         token = self.tokens[index]
         if self.first is None and self._follows_a_mistake(token):
             self.skipped.append(Skipped(str(self.block or ""), str(token)))
-            return index + 1 if token.type == "RBRACE" else self._end_of_line(index)
+            return self._end_of_line(index + (token.type == "RBRACE"))
         if self.block is not None and self.first is None and self._begins_section(index):
             if (behind := self._nested(index)) is not None:
                 message = f"`{token}` stands inside of the block `{self.block}`"
@@ -162,7 +162,12 @@ class _Parse:
         self._explain(token, rest)
         is_one_line = self.first is not None and self.first.type in _ONE_LINE
         self.going_on = self._goes_on(index)
+        closes = str(self.first or token) in (")", "]", "end")
         self._rewind()
+        behind = self._end_of_line(index)
+        if self.block is not None and closes and self._begins_section(behind):
+            self._close_block(self.tokens[behind])
+            return behind
         if is_one_line and any(t.type == "LBRACE" for t in rest):
             behind = self._next_section(index)
             self.stray += self._depth(index, behind)
@@ -213,8 +218,7 @@ class _Parse:
         return self.tokens[index].type if index < len(self.tokens) else ""
 
     def _begins_section(self, index: int) -> bool:
-        following = self.tokens[index + 1].type if index + 1 < len(self.tokens) else "$END"
-        return following in _AFTER_SECTION.get(self.tokens[index].type, ())
+        return self._type(index + 1) in _AFTER_SECTION.get(self._type(index), ())
 
     def _close_block(self, before: Token) -> None:
         """Feed the `}` that is missing before a token."""

@@ -17,7 +17,7 @@ from circuitlang.syntax.grammar import (
     keywords,
     terminal_in_words,
 )
-from circuitlang.syntax.habits import CLAUSES, EXPECTED, FALLBACKS, HABITS, MEANT, Habit
+from circuitlang.syntax.habits import CLAUSES, EXPECTED, FALLBACKS, FIRST, HABITS, MEANT, Habit
 
 _LINE_WORDS = {
     "prompts": ("clean", "corrupt", "sample"),
@@ -89,14 +89,15 @@ def explain(stop: Stop) -> tuple[str, Token, str, str]:
         return "CL111", token, "this string is not closed", _unclosed(stop)
     found = _PLACES.get(token.type) or f"`{text}`"
     foreign = token.type == "BAD" and not text.isascii()
+    mixed = token.type == "NAME" and not _around(stop, r"\w").isascii()
     if foreign:
         found = f"the character `{text}`, {_named(text, 'an unknown character')}"
     message = f"expected {_listed(stop.allowed, block)}, found {found}"
-    if foreign and (hint := _plainly(stop)):
+    if (foreign or mixed) and (hint := _plainly(stop)):
         return "CL110", token, message, hint
     if away := _misplaced(stop):
         return "CL110", stop.first, *away
-    hint = _habit(stop, HABITS[:1])
+    hint = _habit(stop, FIRST)
     if not hint and stop.odd_quotes:
         hint = "a quote on this line has no partner"
     return "CL110", token, message, hint or _first_word(stop) or _hint(stop)
@@ -116,7 +117,9 @@ def _unclosed(stop: Stop) -> str:
 def _plainly(stop: Stop) -> str:
     """What to write for a character that is not of the language."""
     char = str(stop.token)
-    if unicodedata.category(char) == "Zs":
+    if char in "\u200c\u200d":
+        return "delete it"
+    if char.isspace():
         return "write a plain space"
     if plain(char) == '"':
         return 'a string stands between `"` and `"`'

@@ -131,8 +131,10 @@ def _slot_position(
         return None
     wanted = occurrence or 1
     if places.fewest[slot] < wanted:
-        hint = scope.suggest(name, places.names())
-        scope.error("CL304", word.span, places.shortage(slot, occurrence), hint)
+        # A corruption that lacks the same has said so: the template is what is wrong.
+        message = places.shortage(slot, occurrence)
+        if not any(d.code == "CL301" and d.message == message for d in scope.diagnostics):
+            scope.error("CL304", word.span, message, scope.suggest(name, places.names()))
         return None
     shown = name + (f"{offset:+d}" if offset else "")
     return Position(slot, wanted, offset, shown if name != slot else "", reference.span)
