@@ -21,17 +21,15 @@ def search_cost(
     others: Sequence[Geometry],
     engine: EngineCost,
     memory: int = WORLDS_MEMORY,
-    *,
-    steps: int | None = None,
 ) -> RunCost | None:
     """The cost of all searches of a plan, each to its last component; None where there is none.
 
     Every step runs its prompts clean and corrupt and makes the self-checks again, and so does what
     measures the sets that were found. ``searched`` are the batches of the pairs that are searched,
-    ``others`` those of all others. ``steps``: after so many the searches end.
+    ``others`` those of all others.
     """
     total: RunCost | None = None
-    for part, batches in _parts(plan, searched, others, steps):
+    for part, batches in _parts(plan, searched, others):
         for experiments, times in Counter(part).items():
             own = run_cost(
                 replace(plan, experiments=experiments, readings=()),
@@ -61,7 +59,7 @@ def with_cost(one: RunCost, other: RunCost) -> RunCost:
 
 
 def _parts(
-    plan: Plan, searched: Sequence[Geometry], others: Sequence[Geometry], steps: int | None
+    plan: Plan, searched: Sequence[Geometry], others: Sequence[Geometry]
 ) -> list[tuple[list[tuple[Experiment, ...]], Sequence[Geometry]]]:
     """Experiments of every part that is measured by itself, and the batches it is measured on.
 
@@ -72,9 +70,9 @@ def _parts(
         return []
     longest = max(len(tests.components) for tests in claims)
     each: list[tuple[Experiment, ...]] = []
-    for step in range(longest if steps is None else steps):
+    for step in range(longest):
         sets = {
-            index: searches_of(tests) * min(GREEDY_CANDIDATES, len(tests.components) - step)
+            index: searches_of(tests) * min(GREEDY_CANDIDATES, max(0, len(tests.components) - step))
             for index, tests in enumerate(claims)
         }
         each.append(_standing_for(claims, sets))
