@@ -73,6 +73,7 @@ from circuitlang.plan.cost import (
     operations,
     rows_of_batches,
     run_cost,
+    search_cost,
     seconds,
 )
 from tests.checked_run import CheckedRun
@@ -565,6 +566,8 @@ def test_plan_says_why_it_cannot_estimate(tmp_path: Path):
 
 CLAIMS = {
     "the circuit": "faithfulness >= -900%\n  ablate B >= -900%",
+    "means of neurons": "ablate C >= -900% by mean",
+    "neurons": "ablate C >= -900% by resample\n  faithfulness >= -900% by resample",
     "what is put in": """patch L1.MLP[3] >= -900%
   patch embed at S1 >= -900% by denoising
   steer L2.MLP[5] by 2 * (clean - corrupt) >= -900%
@@ -583,8 +586,14 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost, claims: str):
     from circuitlang.engine.measurement import measure
     from circuitlang.engine.tokens import tokenize
 
-    tiny_gpt2(tmp_path / "model", layers=4, d_model=64)
+    of_neurons = "neurons" in claims
+    tiny_gpt2(tmp_path / "model", layers=2 if of_neurons else 4, d_model=64)
     text = circuit_text(f'"{tmp_path / "model"}"', sample=24, claims=CLAIMS[claims])
+    if of_neurons:
+        text = text.replace("nodes {", "nodes {\n  C  L0.MLP[5], L1.MLP[7]  at S2")
+        edges = "C ~> B.V >= -900%\n  A -> C >= -900% from S2\n  C -> B.V -> logits >= -900%"
+        text = text.replace("edges {", f"edges {{\n  {edges}")
+        text += "test {\n  random edges 0\n}\n"
     plan = compile_plan(circuit_of(text))
     model = load_transformer(plan.circuit.model)
     pairs, tokens, problems = tokenize(plan.circuit, model.tokenizer)
@@ -600,3 +609,53 @@ def test_a_measured_run(tmp_path: Path, engine: EngineCost, claims: str):
     )
     assert model.transformer.passes == cost.whole.passes
     assert cost.operations == pytest.approx(found, rel=0.03)
+
+
+@pytest.mark.parametrize("engine", EngineCost)
+def test_a_greedy_search(tmp_path: Path, engine: EngineCost):
+    """What it takes at most, to its last component; and each step exactly, once it is known."""
+    from circuitlang.cli.searching import search
+    from circuitlang.engine.choice import EngineName
+    from circuitlang.engine.loading import load_transformer
+    from circuitlang.engine.measurement import means_of, measure
+    from circuitlang.engine.tokens import tokenize
+
+    tiny_gpt2(tmp_path / "model", layers=2, d_model=16)
+    text = circuit_text(f'"{tmp_path / "model"}"', sample=16, claims="completeness within 20%")
+    circuit = circuit_of(text + "test {\n  random edges 0\n  random subsets 0\n}\n")
+    plan, model = compile_plan(circuit), load_transformer(circuit.model)
+    pairs, tokens, _ = tokenize(circuit, model.tokenizer)
+    stages: list[tuple[int, Plan]] = []
+    means = means_of(plan, model, tokens, 10)
+
+    def measured(part: Plan, numbers: tuple[int, ...], _: str = ""):
+        rows = [number - 1 for number in numbers]
+        before = model.transformer.passes
+        made = measure(
+            part, model, [pairs[i] for i in rows], [tokens[i] for i in rows],
+            engine=EngineName(engine), batch_size=10, means=means,
+        )  # fmt: skip
+        stages.append((model.transformer.passes - before, part))
+        return made
+
+    evidence = measured(plan, tuple(range(1, 17)))
+    _, evidence = search(plan, evidence, measured)
+    size = size_of_folder(tmp_path / "model")
+    assert size is not None
+    halves = [number - 1 for number in evidence.searched]
+    assert halves == [2, 3, 6, 7, 10, 11, 14, 15]
+    geometry = [batch.geometry for batch in batches([tokens[i] for i in halves], 10, "cpu")]
+    whole = [batch.geometry for batch in batches(tokens, 10, "cpu")]
+    most = search_cost(plan, size, geometry, geometry, engine)
+    own = run_cost(plan, size, whole, engine)
+    assert most is not None
+    assert own.whole.passes + most.whole.passes >= model.transformer.passes
+    assert (most.kinds[0].kind, most.kinds[0].experiments) == (
+        "greedy searches, at most", 2 * (4 + 3 + 2 + 1) + 2,
+    )  # fmt: skip
+    # Every part by itself is counted exactly: the plan's own, means included, and each step.
+    assert own.whole.passes == stages[0][0] + len(whole)
+    assert len(stages) > 1
+    for passes, part in stages[1:]:
+        cost = run_cost(part, size, geometry, engine, means_given=True)
+        assert cost.whole.passes == passes

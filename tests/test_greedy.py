@@ -541,7 +541,7 @@ def test_plan_counts_a_bound(tmp_path, capsys):
         "B L5.H5 at S2, END\n  C L9.H9 at END", "B L2.H0 at END"), encoding="utf-8")  # fmt: skip
     shown = called(capsys, "plan", file).out
     # Three components: at most 3 + 2 + 1 sets, two experiments each.
-    assert "then 1 greedy search, not counted above: at most 12 experiments (12 passes)" in shown
+    assert "then 1 greedy search: at most 12 experiments (12 passes)" in shown
     assert "on half of the prompts" in shown
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from circuitlang.cli.estimate import Estimate
 from circuitlang.plan import Plan
+from circuitlang.plan.greedy import searches
 from circuitlang.source import counted
 
 
@@ -31,6 +32,7 @@ def cost_lines(plan: Plan, found: Estimate) -> list[str]:
         "",
     ]
     costs = [cost for cost, _ in found.costs]
+    most = ", at most" if searches(plan) else ""
     rows = [("", "count", *(f"{cost.engine} engine" for cost in costs))]
     for kinds in zip(*(cost.kinds for cost in costs), strict=True):
         spent = (_si(kind.operations) for kind in kinds)
@@ -39,7 +41,7 @@ def cost_lines(plan: Plan, found: Estimate) -> list[str]:
         ("clean and corrupt runs", "", *(_si(cost.worlds) for cost in costs)),
         ("self-checks", "", *(_si(cost.checks) for cost in costs)),
         ("operations", "", *(_si(cost.operations) for cost in costs)),
-        ("forward passes", "", *(f"{cost.whole.passes:,}" for cost in costs)),
+        (f"forward passes{most}", "", *(f"{cost.whole.passes:,}" for cost in costs)),
         ("memory", "", *(_bytes(cost.bytes) for cost in costs)),
         ("time", "", *("about " + _duration(time) for _, time in found.costs)),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from circuitlang.circuit import Circuit, expand
+from circuitlang.circuit import Circuit, Position, expand
 from circuitlang.models import ModelSize, folder_at_hand, size_at_hand
 from circuitlang.plan import Plan, texts_of
 from circuitlang.plan.cost import (
@@ -19,8 +19,11 @@ from circuitlang.plan.cost import (
     RunCost,
     rows_of_batches,
     run_cost,
+    search_cost,
     seconds,
+    with_cost,
 )
+from circuitlang.plan.looks import looks_of
 
 if TYPE_CHECKING:
     from circuitlang.engine.tokenizer import Tokenizer
@@ -59,20 +62,46 @@ def estimate(
     if size is None:
         return None
     size = size.ungrouped() if model.key_values == "ungrouped" else size
-    batches, exact = _batches(circuit, folder, batch_size)
+    drawn, exact = _drawn(circuit, folder)
+    batches = _batches(drawn, range(len(drawn)), batch_size)
     texts = _texts(plan, folder)
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings
     draws = len(circuit.all_claims) * circuit.prompts.sample * settings.resamples
-    costs = [run_cost(plan, size, batches, engine, memory, texts) for engine in engines]
+    halves = [_batches(drawn, rows, batch_size) for rows in _searched(circuit)]
+    costs = []
+    for engine in engines:
+        cost = run_cost(plan, size, batches, engine, memory, texts=texts)
+        search = search_cost(plan, size, *halves, engine, memory)
+        costs.append(with_cost(cost, search) if search else cost)
     timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
     return Estimate(size, batches, machine, timed, exact)
 
 
-def _batches(
-    circuit: Circuit, folder: Path | None, batch_size: int
-) -> tuple[tuple[Geometry, ...], bool]:
-    """The batches of a run, and whether the model's own tokenizer told their lengths."""
+Drawn = list[tuple[int, dict[Position, int]]]
+"""For every prompt its length in tokens, and the token of each named position."""
+
+
+def _searched(circuit: Circuit) -> tuple[list[int], list[int]]:
+    """Rows that greedy searches search, every second one of a template, and all others that they
+    are judged on at the first look."""
+    templates = len(circuit.prompts.templates)  # they take turns
+    rows = range(looks_of(circuit)[0].prompts)
+    searched = [row for row in rows if row // templates % 2]
+    return searched, [row for row in rows if not row // templates % 2]
+
+
+def _batches(drawn: Drawn, rows: Sequence[int], batch_size: int) -> tuple[Geometry, ...]:
+    """The batches of some prompts."""
+    some = [drawn[row] for row in rows]
+    return tuple(
+        Geometry.of(some[batch[0]][0], [some[i][1] for i in batch])
+        for batch in rows_of_batches(some, batch_size)
+    )
+
+
+def _drawn(circuit: Circuit, folder: Path | None) -> tuple[Drawn, bool]:
+    """The prompts of a run, and whether the model's own tokenizer told their lengths."""
     from circuitlang.engine.tokens import named_positions, token_index
     from circuitlang.engine.word_tokenizer import WordTokenizer
     from circuitlang.engine.written import written
@@ -94,11 +123,8 @@ def _batches(
         found = {p: token_index(p, pair.pair.clean, ranges) for p in positions}
         # A position outside the prompt is a mistake that `check --tokens` names.
         places.append({p: min(max(0, i), lengths[-1] - 1) for p, i in found.items()})
-    rows = [i % len(lengths) for i in range(prompts.sample)]  # templates take turns
-    batches = rows_of_batches([(lengths[row], places[row]) for row in rows], batch_size)
-    return tuple(
-        Geometry.of(lengths[rows[batch[0]]], [places[rows[i]] for i in batch]) for batch in batches
-    ), exact
+    rows = (i % len(lengths) for i in range(prompts.sample))  # templates take turns
+    return [(lengths[row], places[row]) for row in rows], exact
 
 
 def _texts(plan: Plan, folder: Path | None) -> tuple[Geometry, ...]:

@@ -97,7 +97,7 @@ def _reading_in_words(reading: Reading) -> str:
 def _search_in_words(tests: Experiments) -> str:
     most, number = most_experiments(tests), counted(searches_of(tests), "greedy search")
     return (
-        f"then {number}, not counted above: at most {counted(most, 'experiment')} "
+        f"then {number}: at most {counted(most, 'experiment')} "
         f"({counted(most, 'pass')}) on half of the prompts"
     )
 

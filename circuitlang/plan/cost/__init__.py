@@ -19,6 +19,7 @@ from circuitlang.plan.cost.run import (
     operations,
     run_cost,
 )
+from circuitlang.plan.cost.search import search_cost, with_cost
 from circuitlang.plan.cost.work import Work
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "position_probe",
     "rows_of_batches",
     "run_cost",
+    "search_cost",
     "seconds",
+    "with_cost",
     "witnessed_prompt",
 ]

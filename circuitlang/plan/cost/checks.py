@@ -52,11 +52,11 @@ def check_passes(plan: Plan, size: ModelSize, batch: Geometry) -> Work:
         2 * shape.layers * size.output + checked * (size.queries + size.keys_values + size.mlp)
     )
     aside += few.prompts * size.unembedding
-    # Neurons' activations are read in both worlds, where a plan names some.
-    named = bool(neuron_layers(e.intervention for e in plan.experiments))
+    # Where neurons are spoken of, what they all write is held against their MLPs in either world.
+    neurons = 2 * bool(neuron_layers(e.intervention for e in plan.experiments))
     # The probe twice: from the same world, and from the corrupt one.
     return (
-        passes(size, few, _LAW_PASSES + 2 * named)
+        passes(size, few, _LAW_PASSES + neurons)
         + passes(size, Geometry(1, few.length), 1)
         + Work(0, aside)
         + reference_work(probe, size, few) * 2

@@ -25,6 +25,7 @@ from circuitlang.plan.cost.readings import reading_check_work, reading_work
 from circuitlang.plan.cost.reference import reference_operations
 from circuitlang.plan.cost.resumption import Resumption, Sent
 from circuitlang.plan.cost.work import Work
+from circuitlang.plan.greedy import searches
 from circuitlang.plan.intervention import (
     AblateNodes,
     Ablating,
@@ -116,13 +117,17 @@ def run_cost(
     batches: Sequence[Geometry],
     engine: EngineCost,
     memory: int = WORLDS_MEMORY,
+    *,
     texts: Sequence[Geometry] = (),
+    means_given: bool = False,
 ) -> RunCost:
     """The cost of a run over some batches, whose cached runs may hold ``memory`` bytes.
 
-    ``texts`` are the pairs of texts that are steered by, a pass each.
+    Of a plan's own experiments: what a greedy search measures after them is told by
+    :func:`circuitlang.plan.cost.search.search_cost`. ``texts`` are the pairs of texts that are
+    steered by, a pass each. ``means_given``: an earlier part of the run took them.
     """
-    worlds = _worlds(plan, size, batches, engine, memory)
+    worlds = _worlds(plan, size, batches, engine, memory, means_given=means_given)
     for pair in texts:
         worlds += passes(size, pair, 1)
     whole_vocabulary = plan.circuit.metric.reads_whole_vocabulary
@@ -183,20 +188,25 @@ def kind_of(intervention: Intervention) -> str:
 
 
 def _worlds(
-    plan: Plan, size: ModelSize, batches: Sequence[Geometry], engine: EngineCost, memory: int
+    plan: Plan,
+    size: ModelSize,
+    batches: Sequence[Geometry],
+    engine: EngineCost,
+    memory: int,
+    *,
+    means_given: bool,
 ) -> Work:
     """Clean and corrupt runs, and means.
 
-    Means come from the corrupt runs when those of all batches are held at once and no neuron is
-    named, else from a pass of their own; directions to steer by always take a pass over either
-    prompts.
+    Means come from the corrupt runs when those of all batches are held at once, else from a pass
+    of their own, as also where neurons are spoken of, which these runs do not keep, and where the
+    run has several parts; directions to steer by always take a pass over either prompts.
     """
     fast = engine is EngineCost.FAST
-    held = world_bytes(size, plan.circuit.model.dtype, fast=fast)
-    means = any(map(_uses_means, plan.experiments))
-    # Worlds do not keep what single neurons do.
-    apart = bool(neuron_layers(e.intervention for e in plan.experiments))
-    means = means and (apart or held * sum(g.tokens for g in batches) > memory)
+    held = world_bytes(size, plan.circuit.model.dtype, fast=fast) * sum(g.tokens for g in batches)
+    apart = held > memory or neuron_layers(e.intervention for e in plan.experiments)
+    apart = apart or searches(plan) or plan.circuit.settings.looks > 1
+    means = any(map(_uses_means, plan.experiments)) and bool(apart) and not means_given
     steers = any(isinstance(e.intervention, Steer) for e in plan.experiments)
     total = Work()
     for geometry, times in Counter(batches).items():
