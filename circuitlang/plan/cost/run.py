@@ -204,9 +204,10 @@ def _worlds(
     """
     fast = engine is EngineCost.FAST
     held = world_bytes(size, plan.circuit.model.dtype, fast=fast) * sum(g.tokens for g in batches)
-    apart = held > memory or neuron_layers(e.intervention for e in plan.experiments)
-    apart = apart or searches(plan) or plan.circuit.settings.looks > 1
-    means = any(map(_uses_means, plan.experiments)) and bool(apart) and not means_given
+    neurons = neuron_layers(e.intervention for e in plan.experiments)
+    in_parts = searches(plan) or plan.circuit.settings.looks > 1
+    apart = bool(held > memory or neurons or in_parts)
+    means = any(map(_uses_means, plan.experiments)) and apart and not means_given
     steers = any(isinstance(e.intervention, Steer) for e in plan.experiments)
     total = Work()
     for geometry, times in Counter(batches).items():
