@@ -30,6 +30,7 @@ EXPECTED = {
     "string": {"STRING"},
     "comma": {"COMMA"},
     "name": {"NAME"},
+    "section": {"PROMPTS"},
 }
 """Tags, and the terminals that must all be acceptable for each."""
 
@@ -70,7 +71,7 @@ HABITS = tuple(
         ("*", r"^$", r"--|%|\"\"\"", "a comment begins with `#`"),
         ("*", r"^$", r"[-*]\s", "delete it: a line begins with no list mark"),
         ("*", r"", r"\\", _ONE_LINE),
-        ("top", r"^$", r";", "a comment begins with `#`"),
+        ("top+section", r"^$", r";", "a comment begins with `#`"),
         ("top", r"^$", r"\"\w+\"\s*[:{]", "a section has no quotes"),
         ("*", r"^$", r"[)\]]", "a block closes with `}`"),
         ("nodes edges claims prompts test", r"^end\s*$", _END, "a block closes with `}`"),
