@@ -32,7 +32,7 @@ def some_set_fails(
 
     What fails in some pairs alone is told pair by pair, once the tokens are known.
     """
-    failed = False
+    failed, shown = False, list(map(str, arguments))
     arguments = [each.words if isinstance(each, Largest) else each for each in arguments]
     for line, argument in zip(written, arguments, strict=True):
         if isinstance(argument, WordSet) and _is_empty(argument, lists):
@@ -46,7 +46,7 @@ def some_set_fails(
             failed = True
     if failed or len(arguments) < 2 or not _always_share(arguments[0], arguments[1], lists):
         return failed
-    message = f"`{arguments[0]}` and `{arguments[1]}` have a word in common in every pair"
+    message = f"`{shown[0]}` and `{shown[1]}` have a word in common in every pair"
     span = Span(written[0].span.start, written[-1].span.end)
     whole = [each for each in arguments if isinstance(each, WordSet) and not each.comparison]
     words = [each for each in arguments if isinstance(each, str)]
@@ -57,8 +57,10 @@ def some_set_fails(
 
 def _is_empty(words: WordSet, lists: Lists) -> bool:
     """Whether even the limit that leaves most words leaves none."""
+    if words.comparison not in _DIRECTIONS:
+        return False
     limits = _numbers(lists.get(words.limit, ()))
-    if words.comparison not in _DIRECTIONS or not limits or not words.words:
+    if not limits or not words.words:
         return False
     easiest = min(limits) if _DIRECTIONS[words.comparison] is max else max(limits)
     holds = COMPARISONS[words.comparison]
@@ -92,10 +94,10 @@ def _always_holds(words: WordSet, word: Argument, lists: Lists) -> bool:
 
 
 def _sets_always_share(one: WordSet, other: WordSet, lists: Lists) -> bool:
-    common = _numbers({*one.words} & {*other.words})
     first, second = _hardest(one, lists), _hardest(other, lists)
     if first is None or second is None:
         return False
+    common = _numbers({*one.words} & {*other.words})
     if one.limit == other.limit and first != second:
         # Towards opposite sides of one number: only the number itself can be in both.
         both = {one.comparison, other.comparison} == {">=", "<="}
@@ -106,8 +108,10 @@ def _sets_always_share(one: WordSet, other: WordSet, lists: Lists) -> bool:
 
 def _hardest(words: WordSet, lists: Lists) -> int | None:
     """The number of the limit that leaves fewest words; None where there is none."""
+    if words.comparison not in _DIRECTIONS:
+        return None
     limits = _numbers(lists.get(words.limit, ()))
-    if words.comparison not in _DIRECTIONS or not limits:
+    if not limits:
         return None
     return _DIRECTIONS[words.comparison](limits)
 
