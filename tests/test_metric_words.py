@@ -96,7 +96,7 @@ def test_what_is_written_is_what_is_read(written, expected):
     model "gpt2"
     prompts {{
       clean   "When {{IO}} met {{M}} of {{answer}},"
-      corrupt M = "2"
+      corrupt M = "3"
       IO, answer  from names
       M  from "1", "2"
       N  from "1", "2"
