@@ -154,6 +154,8 @@ def _compared_words(line: syntax.ClaimLine, scope: Scope) -> tuple[Position, ...
     if not found:
         message = "the metric compares no word that stands in every prompt"
         hint = f"say where the words are that are copied: `{line.kind} ... at IO`"
+        if scope.prompts is not None and scope.prompts.data is not None:
+            hint = f"name a column with the word that is copied: `{line.kind} ... at COLUMN`"
         scope.error("CL304", line.span, message, hint)
         return None
     return found
