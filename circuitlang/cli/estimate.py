@@ -66,11 +66,11 @@ def estimate(
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings
     draws = len(circuit.all_claims) * circuit.prompts.sample * settings.resamples
-    halves = [_batches(drawn, rows, batch_size) for rows in _searched(circuit)]
+    searched, others = (_batches(drawn, rows, batch_size) for rows in _searched(circuit))
     costs = []
     for engine in engines:
         cost = run_cost(plan, size, batches, engine, memory)
-        search = search_cost(plan, size, *halves, engine, memory)
+        search = search_cost(plan, size, searched, others, engine, memory)
         costs.append(with_cost(cost, search) if search else cost)
     timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
     return Estimate(size, batches, machine, timed, exact)

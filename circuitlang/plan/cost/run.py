@@ -200,9 +200,10 @@ def _worlds(
     """
     fast = engine is EngineCost.FAST
     held = world_bytes(size, plan.circuit.model.dtype, fast=fast) * sum(g.tokens for g in batches)
-    apart = held > memory or neuron_layers(e.intervention for e in plan.experiments)
-    apart = apart or searches(plan) or plan.circuit.settings.looks > 1
-    means = any(map(_uses_means, plan.experiments)) and bool(apart) and not means_given
+    parts = searches(plan) or plan.circuit.settings.looks > 1
+    neurons = bool(neuron_layers(e.intervention for e in plan.experiments))
+    means = any(map(_uses_means, plan.experiments)) and not means_given
+    means = means and (held > memory or neurons or parts)
     steers = any(isinstance(e.intervention, Steer) for e in plan.experiments)
     total = Work()
     for geometry, times in Counter(batches).items():
