@@ -362,7 +362,8 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
     cached = ("z", "mlp_out", "post")
     mix = [e for e in mix if all(a.activation in cached for a in _patched_in(e))]
     mix = [replace(e, direction=direction) if hasattr(e, "direction") else e for e in mix]
-    cost = run_cost(plan_of(bench, *mix), bench.size, [bench.geometry], EngineCost.FAST)
+    plan = plan_of(bench, *mix)
+    cost = run_cost(plan, bench.size, [bench.geometry], EngineCost.FAST, means_given=True)
     model, engine = bench.model, FastEngine(bench.model, bench.means)
     engine.denoises = True  # as a run has it where neurons send: they are computed from the streams
     before = model.passes

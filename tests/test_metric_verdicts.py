@@ -1,6 +1,7 @@
 """What each metric makes of evidence: direction, units, doubtful pairs, and the printed report."""
 
 from dataclasses import replace
+from math import inf, isfinite
 
 import numpy as np
 import pytest
@@ -125,8 +126,8 @@ def test_an_effect_is_the_share_of_what_the_whole_corruption_loses(name):
 
 
 LIMITS = {
-    "prob": (0, 1), "prob_diff": (-1, 1), "accuracy": (0, 1), "logprob": (None, 0),
-    "loss": (0, None), "kl": (0, None), "rank": (1, None), "logit_diff": (None, None),
+    "prob": (0, 1), "prob_diff": (-1, 1), "accuracy": (0, 1), "logprob": (-inf, 0),
+    "loss": (0, inf), "kl": (0, inf), "rank": (1, inf), "logit_diff": (-inf, inf),
 }  # fmt: skip
 """From the definitions: a probability lies between 0 and 1, so its logarithm is not positive; the
 first of all tokens has rank 1; a divergence is not negative (Gibbs)."""
@@ -138,12 +139,12 @@ BEYOND = [
     (name, limit, side)
     for name, limits in LIMITS.items()
     for limit, side in zip(limits, (-1, 1), strict=True)
-    if limit is not None
+    if isfinite(limit)
 ]
 
 
 def test_every_metric_has_the_limits_of_its_definition():
-    assert {name: (kind.least, kind.most) for name, kind in METRICS.items()} == LIMITS
+    assert {name: (kind.lowest, kind.highest) for name, kind in METRICS.items()} == LIMITS
 
 
 def with_one(column, value):
