@@ -178,6 +178,7 @@ settings_lines = st.one_of(
     _setting("greedy searches", st.just(()), st.tuples(counts)),
     _setting("looks", st.just(()), st.tuples(counts)),
     _setting("pairs", some(words, least=2, most=2), st.just(())),
+    _setting("sweep pairs", st.just(()), st.tuples(counts)),
 )
 token_sets = st.one_of(
     st.builds(tree.TokenSet, st.just(NOWHERE), terms),

@@ -100,3 +100,5 @@ class TestSettings:
     looks: int = 1
     """Stages after which a run may stop, all claims decided; each spends a part of the level."""
     pairs: PairRules = PairRules()
+    sweep_pairs: int | None = None
+    """Measured pairs, from the first, that sweeps are made on; all where it is None."""

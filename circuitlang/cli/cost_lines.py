@@ -3,20 +3,27 @@
 from collections.abc import Sequence
 
 from circuitlang.cli.estimate import Estimate
-from circuitlang.plan import Plan
+from circuitlang.plan import Plan, few_swept, in_parts
 from circuitlang.plan.greedy import searches
 from circuitlang.source import counted
 
 
 def no_estimate(plan: Plan) -> list[str]:
-    """Why nothing can be said about time, and what can be said without it."""
+    """Why nothing can be said about time, and what can be said without it.
+
+    ``plan`` is without the circuit's sweeps, which are counted here.
+    """
     model = plan.circuit.model
     why = (
         "a GGUF file's sizes are known once it has been run"
         if model.kind == "gguf"
         else "its sizes are not known: there is no config.json of a known family on this machine"
     )
+    plan, cells = in_parts(plan)
     passes = f"{plan.forward_passes} forward passes over every prompt with the reference engine"
+    if cells is not None:
+        few = counted(few_swept(plan.circuit) or 0, "pair")
+        passes += f", {cells.forward_passes} over the first {few}"
     return [f"model {model}; {passes}", f"no estimate of the cost: {why}", ""]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from circuitlang.circuit import Circuit, Position, expand
 from circuitlang.models import ModelSize, folder_at_hand, size_at_hand
-from circuitlang.plan import Plan, texts_of
+from circuitlang.plan import Plan, few_swept, in_parts, texts_of
 from circuitlang.plan.cost import (
     EngineCost,
     Geometry,
@@ -21,6 +21,7 @@ from circuitlang.plan.cost import (
     run_cost,
     search_cost,
     seconds,
+    sweep_cost,
     with_cost,
 )
 from circuitlang.plan.looks import looks_of
@@ -54,7 +55,10 @@ def estimate(
     threads: int | None,
     memory: int,
 ) -> Estimate | None:
-    """Cost of a run with each engine; None when the model's sizes are not known here."""
+    """Cost of a run with each engine; None when the model's sizes are not known here.
+
+    ``plan`` is without the circuit's sweeps, which are counted here.
+    """
     circuit = plan.circuit
     model = circuit.model
     folder = folder_at_hand(model.kind, model.name, model.revision)
@@ -64,6 +68,8 @@ def estimate(
     size = size.ungrouped() if model.key_values == "ungrouped" else size
     drawn, exact = _drawn(circuit, folder)
     batches = _batches(drawn, range(len(drawn)), batch_size)
+    plan, cells = in_parts(plan)
+    swept = _batches(drawn, range(few_swept(circuit) or 0), batch_size)
     texts = _texts(plan, folder)
     machine = Machine(_rate(model.dtype, threads))
     settings = circuit.settings
@@ -73,7 +79,10 @@ def estimate(
     for engine in engines:
         cost = run_cost(plan, size, batches, engine, memory, texts=texts)
         search = search_cost(plan, size, searched, others, engine, memory)
-        costs.append(with_cost(cost, search) if search else cost)
+        cost = with_cost(cost, search) if search else cost
+        if cells is not None:
+            cost = with_cost(cost, sweep_cost(cells, size, swept, engine, memory))
+        costs.append(cost)
     timed = tuple((cost, seconds(cost, size, machine, model.dtype, draws)) for cost in costs)
     return Estimate(size, batches, machine, timed, exact)
 

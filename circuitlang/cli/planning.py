@@ -26,6 +26,7 @@ from circuitlang.plan import (
     SteerByTexts,
     Use,
     compile_plan,
+    few_swept,
     with_sweeps,
 )
 from circuitlang.plan.cost import EngineCost
@@ -40,7 +41,8 @@ def show_plan(
 ) -> ExitCode:
     """List the experiments of a file and what they cost; refuse a design that cannot pass."""
     sound = sound_design(session)
-    plan = with_sweeps(compile_plan(with_tokens(session.circuit)))
+    claims = compile_plan(with_tokens(session.circuit))
+    plan = with_sweeps(claims)
     circuit = plan.circuit
     graph = to_graph(circuit)
     experiments = {experiment.id: experiment for experiment in plan.experiments}
@@ -56,8 +58,8 @@ def show_plan(
         f"graph: {counted(graph.number_of_nodes(), 'component')}, "
         f"{counted(graph.number_of_edges(), 'edge')}",
     ]
-    found = estimate(plan, engines, batch, threads, memory)
-    lines += no_estimate(plan) if found is None else cost_lines(plan, found)
+    found = estimate(claims, engines, batch, threads, memory)
+    lines += no_estimate(claims) if found is None else cost_lines(plan, found)
     lines += power_lines(circuit) if circuit.all_claims else []
     read = {reading.id: reading for reading in plan.readings}
     searched = {id(tests.claim): tests for tests in searching(plan)}
@@ -105,7 +107,8 @@ def _search_in_words(tests: Experiments) -> str:
 def _sweeps(plan: Plan) -> list[str]:
     """Each sweep with its cells, or why they cannot be told."""
     passes = {experiment.id: experiment.forward_passes for experiment in plan.experiments}
-    lines = []
+    few, lines = few_swept(plan.circuit), []
+    where = "" if few is None else f", on the first {counted(few, 'pair')}"
     for sweep, need in zip(plan.circuit.sweeps, plan.sweeps, strict=True):
         lines.append(sweep.text)
         if need.missing:
@@ -114,7 +117,7 @@ def _sweeps(plan: Plan) -> list[str]:
         size = " x ".join(counted(len(labels), name) for name, labels in need.axes)
         cost = counted(sum(passes[name] for name in need.experiments), "pass")
         cells = counted(len(need.experiments), "experiment")
-        lines.append(f"  {cells}: {size} ({cost}); shown, not judged")
+        lines.append(f"  {cells}: {size} ({cost}{where}); shown, not judged")
     return lines
 
 

@@ -19,11 +19,12 @@ from circuitlang.cli.session import (
     write_evidence,
     write_text,
 )
+from circuitlang.cli.sweeping import sweep
 from circuitlang.cli.terminal import show
 from circuitlang.evidence import DrawnPair, Evidence, joined, load_evidence
 from circuitlang.models import ModelShape
 from circuitlang.mutation import Mutant, judge_mutants
-from circuitlang.plan import Plan, compile_plan, with_sweeps
+from circuitlang.plan import Plan, compile_plan, few_swept, in_parts, with_sweeps
 from circuitlang.plan.greedy import searches
 from circuitlang.plan.looks import look_with, looks_of
 from circuitlang.report import (
@@ -147,15 +148,17 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
     if options.mutate:
         quiet = options.how.quiet
         ready, plan, made = with_mutants(session, ready, ready.circuit, None, quiet=quiet)
-    plan = with_sweeps(plan)
+    whole, (plan, cells) = with_sweeps(plan), in_parts(plan)
     if plan.circuit.settings.looks > 1:
         evidence = _in_looks(session, plan, ready, options)
     else:
         means = _means_of_all(plan, ready, options) if searches(plan) else None
         evidence = _measured(plan, ready, options, means)
         _, evidence = _searched(plan, ready, evidence, options, means)
+    if cells is not None:
+        evidence = _swept(cells, ready, evidence, options)
     saved = options.evidence is None or write_evidence(evidence, options.evidence)
-    code = _report(session, plan, evidence, options.json, options.verbose, made)
+    code = _report(session, whole, evidence, options.json, options.verbose, made)
     return code if saved else ExitCode.NOT_RUN
 
 
@@ -198,6 +201,18 @@ def _searched(
         return _measured(part, with_pairs(ready, set(numbers)), quiet, means)
 
     return search(plan, evidence, measure)
+
+
+def _swept(cells: Plan, ready: Ready, evidence: Evidence, options: RunOptions) -> Evidence:
+    """What was measured, with the sweeps of the first pairs."""
+
+    def measure(part: Plan, numbers: tuple[int, ...], what: str) -> Evidence:
+        if not options.how.quiet:
+            experiments = counted(len(part.experiments), "experiment")
+            print_err(f"{what}: {experiments} on {counted(len(numbers), 'pair')}\n")
+        return _measured(part, with_pairs(ready, set(numbers)), options)
+
+    return sweep(cells, few_swept(cells.circuit) or 0, evidence, measure)
 
 
 def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -> Evidence:

@@ -68,8 +68,9 @@ class Evidence(Frozen):
     has a value for. ``looks`` is the number of stages that were planned, each with its share of the
     level. ``searched`` are the numbers of the pairs on which a greedy search chose what to measure
     next; experiments that it tried have no value on the others, and what it found is judged on the
-    others alone. ``layout`` says what stands at each token of every prompt, and is empty where
-    layouts differ.
+    others alone. ``swept`` are the numbers of the pairs that sweeps were made on, where those are
+    not all; a sweep's own experiments have no value on the others. ``layout`` says what stands at
+    each token of every prompt, and is empty where layouts differ.
     """
 
     schema_version: Literal[1] = 1
@@ -86,6 +87,7 @@ class Evidence(Frozen):
     errors: dict[str, str]
     looks: int = 1
     searched: tuple[int, ...] = ()
+    swept: tuple[int, ...] = ()
     self_checks: tuple[SelfCheck, ...]
     notes: tuple[str, ...]
     provenance: Provenance

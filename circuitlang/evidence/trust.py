@@ -4,6 +4,7 @@ The engine makes the checks; here stands, apart from it, which of them evidence 
 check that was dropped is missed as much as one that failed.
 """
 
+from circuitlang.evidence.adding import numbers_of
 from circuitlang.evidence.check_name import CheckName, ReadingCheckName
 from circuitlang.evidence.evidence import Evidence
 
@@ -61,10 +62,17 @@ def required(evidence: Evidence) -> frozenset[CheckName]:
     left_out = set()
     if not tried or evidence.provenance.engine == "reference":
         left_out.add(CheckName.ENGINES)
-    gaps = any(value is None for column in evidence.patched.values() for value in column)
-    if gaps or evidence.errors or not tried:
+    if _gaps(evidence) or evidence.errors or not tried:
         left_out.add(CheckName.ALONE)
     return frozenset(CheckName) - left_out
+
+
+def _gaps(evidence: Evidence) -> bool:
+    """Whether an experiment has no number where it was to be measured."""
+    swept = set(evidence.swept)
+    left = {row for row, n in enumerate(numbers_of(evidence)) if swept and n not in swept}
+    missing = ({i for i, v in enumerate(c) if v is None} for c in evidence.patched.values())
+    return any(rows and rows != left for rows in missing)
 
 
 def _required_of_readings(evidence: Evidence) -> tuple[ReadingCheckName, ...]:

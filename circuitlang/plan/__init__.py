@@ -27,7 +27,7 @@ from circuitlang.plan.intervention import (
 from circuitlang.plan.null import Draw, draw_random_edges, heads_of, parts_of
 from circuitlang.plan.plan import Experiment, Need, Plan, SweepNeed, Use
 from circuitlang.plan.readings import Reading
-from circuitlang.plan.sweeps import with_sweeps
+from circuitlang.plan.sweeps import few_swept, in_parts, with_sweeps
 
 __all__ = [
     "AblateNodes",
@@ -59,7 +59,9 @@ __all__ = [
     "components_of",
     "draw_random_edges",
     "experiment_id",
+    "few_swept",
     "heads_of",
+    "in_parts",
     "neuron_layers",
     "parts_of",
     "texts_of",

@@ -78,6 +78,28 @@ def with_sweeps(plan: Plan) -> Plan:
     return replace(plan, experiments=tuple(experiments.values()), sweeps=tuple(needs))
 
 
+def in_parts(plan: Plan) -> tuple[Plan, Plan | None]:
+    """A plan with its circuit's sweeps, as it is measured; ``plan`` is without them.
+
+    First what is measured on all pairs, which is everything unless `sweep pairs` asks for fewer.
+    Then the cells that are measured on the first of the measured pairs alone, if there are any. A
+    cell that a claim needs, too, is in the first part.
+    """
+    whole = with_sweeps(plan)
+    if few_swept(plan.circuit) is None:
+        return whole, None
+    own = {experiment.id for experiment in plan.experiments}
+    cells = tuple(e for e in whole.experiments if e.id not in own)
+    after = replace(whole, experiments=cells, readings=()) if cells else None
+    return replace(whole, experiments=plan.experiments), after
+
+
+def few_swept(circuit: Circuit) -> int | None:
+    """How many measured pairs, from the first, sweeps are made on; None for all."""
+    few = circuit.settings.sweep_pairs
+    return few if few is not None and few < circuit.prompts.sample else None
+
+
 def _grid(sweep: Sweep, circuit: Circuit) -> _Grid | str:
     """The grid of a sweep, or why there is none."""
     shape = circuit.shape

@@ -260,7 +260,8 @@ class Pairs(Frozen):
 
 class Settings(Frozen):
     """What was asked for, defaults included, in words; reports from before random edges have 0, and
-    those from before the rules about pairs have none; before looks were printed it is 1."""
+    those from before the rules about pairs have none; before looks were printed it is 1.
+    ``sweep_pairs`` is 0 where sweeps are made on all pairs."""
 
     ablation: str
     direction: str
@@ -273,6 +274,7 @@ class Settings(Frozen):
     random_edges: int = 0
     pairs: str = ""
     looks: int = 1
+    sweep_pairs: int = 0
     random_circuits: int = 0
     random_subsets: int = 0
     greedy_searches: int = 0

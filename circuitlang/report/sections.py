@@ -20,6 +20,8 @@ _MEANINGS = {
     ExitCode.INTERRUPTED: "the run was interrupted",
 }
 _SHORT = 12
+_UNASKED = ("sweep_pairs", "random_circuits", "random_subsets", "greedy_searches")
+"""Settings that are 0 where nothing asked for them."""
 
 
 def write_report(report: Report, page: Page, *, verbose: bool) -> None:
@@ -140,7 +142,7 @@ def _settings(report: Report, page: Page) -> None:
 
 def _setting(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
-    if name in ("random_circuits", "random_subsets", "greedy_searches") and not value:
+    if name in _UNASKED and not value:
         return ""  # nothing asked for any
     if name == "family":
         return counted(value, "claim")

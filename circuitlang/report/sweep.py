@@ -18,7 +18,8 @@ class SweepReport(Frozen):
 
     ``values`` are the cells row by row along ``axes``, the last one fastest: ratios of means over
     ``prompts`` prompts for unit `fraction`, means in the metric's unit else; None where a cell was
-    not measured on every prompt. ``whole`` is mean(clean) - mean(corrupt) in the metric's unit.
+    not measured on every prompt. ``prompts`` are of the ``judged`` ones, which are 0 in reports
+    from before there could be fewer. ``whole`` is mean(clean) - mean(corrupt) in the metric's unit.
     ``q`` are two-sided sign-flip p-values that a cell's effect is zero, adjusted after Benjamini
     and Hochberg over the sweep's cells; the logit lens has none, as its values are no effects.
     They are None where a template has a single pair. ``positions`` are those that the file names.
@@ -48,6 +49,7 @@ class SweepReport(Frozen):
     q: tuple[float | None, ...]
     unit: str
     prompts: int
+    judged: int = 0
     whole: float
     definition: str
     missing: str = ""

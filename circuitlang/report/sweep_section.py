@@ -22,7 +22,9 @@ def write_sweeps(report: Report, page: Page) -> None:
     for sweep in report.sweeps:
         page.blank()
         place = f"{sweep.place.file}:{sweep.place.line}"
-        page.line((sweep.text, "bold"), (f"  {place}  n = {sweep.prompts}", "dim"), indent=INDENT)
+        few = f" of {sweep.judged:,}" if sweep.judged > sweep.prompts else ""
+        count = f"n = {sweep.prompts:,}{few}"
+        page.line((sweep.text, "bold"), (f"  {place}  {count}", "dim"), indent=INDENT)
         if sweep.missing:
             page.line(f"not shown: {sweep.missing}", indent=INDENT)
             continue

@@ -264,6 +264,9 @@ class TreeBuilder(Transformer[Token, tree.Document]):
     def pairs(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
         return self._setting("pairs", meta, children)
 
+    def sweep_pairs(self, meta: Meta, children: list[Any]) -> tree.SettingLine:
+        return self._setting("sweep pairs", meta, children)
+
 
 def _lines(children: list[Any]) -> tuple[Any, ...]:
     return tuple(child for child in children if not isinstance(child, Token))

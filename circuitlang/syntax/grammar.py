@@ -45,6 +45,7 @@ _WORDS = {
     "NUMBER": "a number",
     "SIGN": "a sign",
     "PERCENT": "`%`",
+    "SWEEP_PAIRS": "`sweep pairs`",
     "_NL": "the end of the line",
     "$END": "the end of the file",
 }

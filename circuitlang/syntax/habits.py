@@ -55,7 +55,8 @@ FIRST = tuple(
     Habit(*row)
     for row in (
         ("*", r"", r"//|/\*|<!--", "a comment begins with `#`"),
-        ("test", r"^$", r"(minimum|random|greedy)_(\w+)", r"write `\1 \2`"),
+        ("test", r"^$", r"(minimum|random|greedy|sweep)_(\w+)", r"write `\1 \2`"),
+        ("claims", r"^$", r"sweep\s+pairs\b", "the setting `sweep pairs` stands under `test`"),
         ("bound", r"", r"(?:with|using)\s+(\w+)", r"write `by \1`"),
         ("prompts", r"^(clean|corrupt)\s*$", r"([frub]+)\"", r"delete the `\1`"),
         ("bound", r"", r"(at\s*least|over|above|more|min)\b", "write `>=`"),
@@ -258,6 +259,7 @@ HABITS = tuple(
         ("test", r"^random\s*$", r"\d", "say of what: `random edges 100`"),
         ("test", r"^greedy\s*$", r"\d", "write `greedy searches 1`"),
         ("test", r"^pairs\s+\w*\s*$", _END, "write `pairs wrong skip`"),
+        ("test", r"^pairs\s+sweeps?\s*$", r"(\d+)", "write `sweep pairs \\1`"),
         ("test", r"\w\s*$", _END, "it needs a value"),
     )
 )
@@ -328,5 +330,6 @@ CLAUSES = {
     ("test", "circuits"): "write `random circuits 100`",
     ("test", "subsets"): "write `random subsets 10`",
     ("test", "searches"): "write `greedy searches 1`",
+    ("test", "sweep"): "sweeps stand under `claims`; the setting is written `sweep pairs 20`",
 }
 """Words that begin no line, by the block in which they did."""

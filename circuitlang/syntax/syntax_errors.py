@@ -30,7 +30,7 @@ _HOMES = {
     **dict.fromkeys(("no", "each"), "edges"),
     **dict.fromkeys((*WHOLE, "ablate"), "claims"),
     **dict.fromkeys(("ablation", "significance", "direction", "resamples", "seed"), "test"),
-    **dict.fromkeys(("minimum", "random", "greedy", "looks", "pairs"), "test"),
+    **dict.fromkeys(("minimum", "random", "greedy", "looks", "pairs", "sweep pairs"), "test"),
 }
 """The block of each word that begins a line of one block alone."""
 _SHAPES = (

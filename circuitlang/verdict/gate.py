@@ -43,7 +43,8 @@ class Gated:
 
     ``measured`` is the evidence of all pairs that differ, whether they are judged or not. ``unfit``
     says why nothing may be judged; it is empty when something may. ``refused`` is the part of it
-    that is not about how few pairs are left, which only judging minds.
+    that is not about how few pairs are left, which only judging minds. ``rows`` are those of the
+    judged pairs among all measured ones.
     """
 
     evidence: Evidence
@@ -51,6 +52,7 @@ class Gated:
     pairs: Pairs
     unfit: str
     refused: str
+    rows: tuple[int, ...]
 
 
 def gate(evidence: Evidence, circuit: Circuit) -> Gated:
@@ -106,9 +108,8 @@ def gate(evidence: Evidence, circuit: Circuit) -> Gated:
     lossy |= {pair.template for pair in evidence.skipped}
     refused = uneven or impossible or _refused(groups, pairs.drawn, len(distinct))
     unfit = refused or _too_few(templates, lossy)
-    return Gated(
-        on_prompts(evidence, judged), on_prompts(evidence, distinct), pairs, unfit, refused
-    )
+    kept = on_prompts(evidence, judged)
+    return Gated(kept, on_prompts(evidence, distinct), pairs, unfit, refused, tuple(judged))
 
 
 def number_of(evidence: Evidence, row: int) -> int:

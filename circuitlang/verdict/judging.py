@@ -9,7 +9,7 @@ import numpy as np
 from circuitlang import __version__
 from circuitlang.circuit import Ablation, Circuit, CircuitTestClaim, Claim, Correction, ReadingClaim
 from circuitlang.evidence import Evidence, distrust
-from circuitlang.plan import Need, Plan
+from circuitlang.plan import Need, Plan, few_swept
 from circuitlang.report import Baseline, ClaimReport, Report, Settings
 from circuitlang.source import SourceText
 from circuitlang.statistics.bootstrap import Resampler
@@ -55,7 +55,6 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
     templates = tuple(prompt.template for prompt in evidence.prompts)
     draws = Resampler(templates, circuit.settings.resamples, circuit.settings.seed)
     unfit = _unfit(evidence, draws, unsound or gated.unfit)
-    unshown = unsound or gated.refused or ("" if evidence.prompts else "no pair is left to show")
     results = _results(plan, gated, draws, unfit)
     levels = _levels(circuit, results)
     reports = tuple(
@@ -76,7 +75,7 @@ def judge(plan: Plan, evidence: Evidence, source: SourceText) -> Report:
         pairs=gated.pairs,
         settings=_settings(circuit),
         claims=reports,
-        sweeps=sweep_reports(plan, evidence, source, draws, unshown),
+        sweeps=sweep_reports(plan, gated, source, draws, unsound or gated.refused),
         self_checks=evidence.self_checks,
         notes=evidence.notes,
     )
@@ -205,6 +204,7 @@ def _settings(circuit: Circuit) -> Settings:
         random_edges=settings.random_edges,
         pairs=str(settings.pairs),
         looks=settings.looks,
+        sweep_pairs=few_swept(circuit) or 0,
         random_circuits=settings.random_circuits if _tests_circuit(circuit) else 0,
         random_subsets=settings.random_subsets if _tests_circuit(circuit) else 0,
         greedy_searches=settings.greedy_searches if _tests_circuit(circuit) else 0,

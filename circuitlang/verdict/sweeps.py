@@ -1,10 +1,12 @@
 """What sweeps show: an effect for every cell, with no verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from circuitlang.circuit import Circuit, Direction, Sweep, SweepKind, show_positions
-from circuitlang.evidence import Evidence
-from circuitlang.plan import Plan, SweepNeed
+from circuitlang.evidence import Evidence, on_prompts
+from circuitlang.plan import Plan, SweepNeed, few_swept
 from circuitlang.report.place import Place
 from circuitlang.report.sweep import SweepAxisReport, SweepReport
 from circuitlang.source import SourceText
@@ -12,6 +14,7 @@ from circuitlang.statistics.bootstrap import Array, Resampler
 from circuitlang.statistics.correction import bh_adjusted
 from circuitlang.statistics.sign_flip import sign_flip_p
 from circuitlang.verdict.effect import NotMeasuredError, finite, measured
+from circuitlang.verdict.gate import Gated
 from circuitlang.verdict.orientation import in_words
 from circuitlang.verdict.whole import Family, doubt
 
@@ -20,15 +23,26 @@ _TOGETHER = 128
 
 
 def sweep_reports(
-    plan: Plan, evidence: Evidence, source: SourceText, draws: Resampler, unfit: str
+    plan: Plan, gated: Gated, source: SourceText, draws: Resampler, unfit: str
 ) -> tuple[SweepReport, ...]:
     """Every sweep of a plan, in file order; ``unfit`` says why nothing may be said at all.
 
     That prompts are too few to judge anything is no reason: what a sweep shows are their means.
+    With `sweep pairs` it is shown on the judged pairs among the first measured ones, whatever else
+    was measured: the same numbers as of a run with this setting.
     """
+    evidence, circuit = gated.evidence, plan.circuit
+    judged, few = len(evidence.prompts), few_swept(circuit)
+    if few is not None:
+        evidence = on_prompts(evidence, range(sum(row < few for row in gated.rows)))
+        draws = replace(draws, templates=draws.templates[: len(evidence.prompts)])
+    if not evidence.prompts:
+        unfit = unfit or "no pair is left to show"
     return tuple(
-        _report(sweep, need, plan.circuit, evidence, source, draws, unfit)
-        for sweep, need in zip(plan.circuit.sweeps, plan.sweeps, strict=False)
+        _report(sweep, need, circuit, evidence, source, draws, unfit).model_copy(
+            update={"judged": judged}
+        )
+        for sweep, need in zip(circuit.sweeps, plan.sweeps, strict=False)
     )
 
 
@@ -54,7 +68,7 @@ def _report(
             whole = float((clean - corrupt).mean())
             cells = [_cell(name, sweep, clean, corrupt, evidence) for name in need.experiments]
             if not any(cell is not None for cell in cells):
-                missing = "nothing of it was measured"
+                missing = _unmeasured(need, evidence)
     lens = sweep.kind is SweepKind.LOGIT_LENS
     metric = circuit.metric
     shares = not lens and abs(whole) > metric.noise
@@ -80,6 +94,18 @@ def _report(
         missing=missing,
         warning=warning,
     )
+
+
+def _unmeasured(need: SweepNeed, evidence: Evidence) -> str:
+    """Why no cell has a value on every prompt."""
+    columns = [evidence.patched[name] for name in need.experiments if name in evidence.patched]
+    most = max((sum(value is not None for value in column) for column in columns), default=0)
+    if evidence.complete and evidence.swept and most:
+        return (
+            f"its cells were measured on {most} of these {len(evidence.prompts)} pairs: ask for "
+            "fewer with `sweep pairs`, or run the file again"
+        )
+    return "nothing of it was measured"
 
 
 def _axis(name: str, labels: tuple[str, ...]) -> SweepAxisReport:

@@ -8,6 +8,7 @@ from circuitlang.circuit.resolve.limits import (
     MAX_RANDOM_CIRCUITS,
     MAX_RANDOM_EDGES,
     MAX_RANDOM_SUBSETS,
+    MAX_SAMPLE,
 )
 from circuitlang.circuit.resolve.metric import refuses_wrong_pairs
 from circuitlang.circuit.resolve.quantities import choice, level, whole_number
@@ -76,6 +77,9 @@ def _apply(settings: TestSettings, line: syntax.SettingLine, scope: Scope) -> Te
         case "looks":
             count = whole_number(line.quantities[0], 1, MAX_LOOKS, "`looks`", scope)
             return replace(settings, looks=count or settings.looks)
+        case "sweep pairs":
+            count = whole_number(line.quantities[0], 1, MAX_SAMPLE, "`sweep pairs`", scope)
+            return replace(settings, sweep_pairs=count or settings.sweep_pairs)
         case "pairs":
             return replace(settings, pairs=_pairs(settings.pairs, line, scope))
         case _:

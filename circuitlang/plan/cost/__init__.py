@@ -19,7 +19,7 @@ from circuitlang.plan.cost.run import (
     operations,
     run_cost,
 )
-from circuitlang.plan.cost.search import search_cost, with_cost
+from circuitlang.plan.cost.search import search_cost, sweep_cost, with_cost
 from circuitlang.plan.cost.work import Work
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "run_cost",
     "search_cost",
     "seconds",
+    "sweep_cost",
     "with_cost",
     "witnessed_prompt",
 ]

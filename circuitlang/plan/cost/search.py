@@ -1,4 +1,4 @@
-"""What greedy searches cost at most: parts of a run of their own, after a plan's experiments."""
+"""What parts of a run cost that follow a plan's experiments: greedy searches, and some sweeps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -37,11 +37,26 @@ def search_cost(
             )  # fmt: skip
             for _ in range(times):
                 total = own if total is None else with_cost(total, own)
-    if total is None:
-        return None
-    count = sum(kind.experiments for kind in total.kinds)
-    spent = sum(kind.operations for kind in total.kinds)
-    return replace(total, kinds=(KindCost("greedy searches, at most", count, spent),))
+    return None if total is None else _called(total, "greedy searches, at most")
+
+
+def sweep_cost(
+    cells: Plan,
+    size: ModelSize,
+    batches: Sequence[Geometry],
+    engine: EngineCost,
+    memory: int = WORLDS_MEMORY,
+) -> RunCost:
+    """The cost of sweeps that are made on the first pairs alone, whose ``batches`` these are."""
+    prompts = sum(batch.prompts for batch in batches)
+    return _called(run_cost(cells, size, batches, engine, memory), f"sweeps of {prompts:,} pairs")
+
+
+def _called(cost: RunCost, kind: str) -> RunCost:
+    """A part of a run with all its experiments under one name."""
+    count = sum(each.experiments for each in cost.kinds)
+    spent = sum(each.operations for each in cost.kinds)
+    return replace(cost, kinds=(KindCost(kind, count, spent),))
 
 
 def with_cost(one: RunCost, other: RunCost) -> RunCost:
