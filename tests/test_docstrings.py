@@ -6,7 +6,7 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from circuitlang.circuit import expand
-from tests.front_end import circuit_of
+from tests.front_end import ROOT, circuit_of
 
 PUBLISHED = {"A1": 11, "B1": 13, "B1+1": 14, "C": 15, "A2": 27, "B2": 34, "END": 40}
 """With BOS in front: Heimersheim and Janiak 2023; datasets/docstring_prompts.json in
@@ -19,11 +19,11 @@ CHANGED = {
 }
 
 
-def pairs(arguments: str, sample: int = 50):
+def pairs(arguments: str, sample: int = 50, seed: int = 3):
     circuit = circuit_of(f"""model "gpt2"
 prompts {{
   docstrings({arguments})
-  sample {sample} seed 3
+  sample {sample} seed {seed}
 }}
 metric logit_diff(C, A)
 edges {{
@@ -60,7 +60,7 @@ def test_names_stand_on_the_published_tokens(corruption):
 
 
 def test_the_prompt_reads_as_published():
-    """Six different arguments; the docstring tells of the third and the fourth, the fifth is next."""
+    """Six different arguments; the docstring tells of two of them, and the next is asked for."""
     form = re.compile(
         r"<\|BOS\|>\ndef (\w+)\(self, (\w+), (\w+), (\w+), (\w+), (\w+), (\w+)\):\n"
         r'    """\w+ \w+ \w+\n\n    :param (\w+): \w+ \w+\n    :param (\w+): \w+ \w+\n    :param'
@@ -76,6 +76,13 @@ def test_the_prompt_reads_as_published():
         new = {*other[3:6], *other[7:]}
         assert len(new) == 5
         assert not new & {method, *arguments}
+
+
+def test_the_first_prompt_is_the_one_of_the_reference():
+    page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    text = page.split("The first prompt of this file:\n\n```text\n")[1].split("\n```")[0]
+    (first,) = pairs('corruption = random_random, before = "<|BOS|>"', sample=1, seed=0)
+    assert first.clean.text == text
 
 
 def test_the_same_file_gives_the_same_prompts():
