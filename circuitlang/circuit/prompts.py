@@ -109,13 +109,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a data file; ``words`` holds the text of each column that the metric names."""
+    """A line of a data file; ``words`` holds the text of each column that the metric names.
+
+    ``sets`` holds the words of each that has a list in every row, none of them twice.
+    """
 
     line: int
     template: int
     clean: Text
     corrupt: Text
     words: tuple[tuple[str, str], ...] = ()
+    sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,11 @@ class DataFile:
     digest: str
     name: str = field(default="", compare=False)
     rows: tuple[Row, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """Columns that have a list of words in every row."""
+        return frozenset(name for row in self.rows[:1] for name, _ in row.sets)
 
     @cached_property
     def counted_from_end(self) -> dict[str, int]:

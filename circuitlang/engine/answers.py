@@ -49,7 +49,8 @@ class Answers:
                 return Misalignment.ANSWER
             if not tokens:
                 shown = pair.answer if not found else pair.distractor
-                self._empty.setdefault(f"`{argument}` is empty: `{shown}`", []).append(number)
+                which = "" if shown == str(argument) else f": `{shown}`"
+                self._empty.setdefault(f"`{argument}` is empty{which}", []).append(number)
                 return Misalignment.SET
             found.append(tokens)
         # An unknown word is told of already.
@@ -69,6 +70,8 @@ class Answers:
             "CL331": "take the word out of the slot's list, or give the set more words",
             "CL332": "compare sets without a common word",
         }
+        if any(each.of_rows for each in self._circuit.metric.sets):
+            hints["CL331"] = "give the list of each row a word"
         for code, found in (("CL331", self._empty), ("CL332", self._shared)):
             pairs = sorted({number for numbers in found.values() for number in numbers})
             if pairs:
