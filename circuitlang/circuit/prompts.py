@@ -4,6 +4,7 @@ Still without a tokenizer.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -55,6 +56,14 @@ class Template:
         if self.label or not self.slots or self.texts[-1] or self.slots[-1] != position.slot:
             return False
         return position.occurrence == self.slots.count(position.slot)
+
+
+def template_in_words(templates: Sequence[Template], number: int) -> str:
+    """A template by its number, from 1; rows of a data file are of a kind, which has a name."""
+    label = templates[number - 1].label
+    if not label:
+        return f"template {number}"
+    return f"kind `{label}`" if len(templates) > 1 else "the file"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitlang.circuit import Circuit, FixedWord, Largest, PromptPair, WordList, WordSet
+from circuitlang.circuit import (
+    Circuit,
+    FixedWord,
+    Largest,
+    PromptPair,
+    WordList,
+    WordSet,
+    template_in_words,
+)
 from circuitlang.engine.target import Target
 from circuitlang.engine.tokenizer import Tokenizer
 from circuitlang.evidence import Misalignment
@@ -153,7 +161,7 @@ class Answers:
         self, words: WordList, template: int, split: dict[str, list[int]]
     ) -> Diagnostic:
         templates = self._circuit.prompts.templates
-        where = f" after template {template + 1}" if templates[1:] else ""
+        where = f" after {template_in_words(templates, template + 1)}" if templates[1:] else ""
         count = f"{len(split)} of {len(words.words)} words are not one token{where}"
         pieces = [self._pieces(word, ids) for word, ids in split.items()]
         more = f" and {len(pieces) - _SHOWN} more" if pieces[_SHOWN:] else ""
