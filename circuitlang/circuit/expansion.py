@@ -91,8 +91,8 @@ def _some(rows: list[Row], count: int, random: Random) -> list[Row]:
 
 
 def _of_row(row: Row, metric: Metric) -> PromptPair:
-    words = dict(row.words)
-    told = *metric.shown(words), metric.words(words)
+    own = dict(row.words), dict(row.sets)
+    told = *metric.shown(*own), metric.words(*own)
     return PromptPair(row.template, row.clean, row.corrupt, *told)
 
 
