@@ -13,19 +13,21 @@ PUBLISHED = {"A1": 11, "B1": 13, "B1+1": 14, "C": 15, "A2": 27, "B2": 34, "END":
 UFO-101/auto-circuit@34d56b6."""
 CHANGED = {
     "random_random": {11, 13, 15, 27, 34},
-    "random_def": {11, 13, 15},
+    "random_def": {11, 13},
     "random_doc": {27, 34},
+    "random_def_doc": {11, 13, 27, 34},
     "random_answer": {15},
+    "random_answer_doc": {15, 27, 34},
 }
 
 
-def pairs(arguments: str, sample: int = 50, seed: int = 3):
+def pairs(arguments: str, sample: int = 50, seed: int = 3, metric: str = "logit_diff(C, A)"):
     circuit = circuit_of(f"""model "gpt2"
 prompts {{
   docstrings({arguments})
   sample {sample} seed {seed}
 }}
-metric logit_diff(C, A)
+metric {metric}
 edges {{
   L9.H9 -> logits
 }}
@@ -76,6 +78,26 @@ def test_the_prompt_reads_as_published():
         new = {*other[3:6], *other[7:]}
         assert len(new) == 5
         assert not new & {method, *arguments}
+
+
+def test_one_corruption_keeps_the_definition_and_the_docstring_alike():
+    for pair in pairs("corruption = random_def_doc"):
+        names = {place[:2]: pair.corrupt.text[place[2] : place[3]] for place in pair.corrupt.places}
+        assert names["A", 1] == names["A", 2] != names["B", 1] == names["B", 2]
+
+
+def test_wrong_names_are_all_others_of_both_prompts():
+    for pair in pairs("", metric="logit_diff(C, max wrong)"):
+        answer, wrong = pair.words
+        names = {
+            text.text[start:end]
+            for text in (pair.clean, pair.corrupt)
+            for slot, _, start, end in text.places
+            if slot in ("FIRST", "SECOND", "A", "B", "C", "LAST")
+        }
+        assert names == {*answer, *wrong}
+        assert len(names) == 11
+        assert not {*answer} & {*wrong}
 
 
 def test_the_first_prompt_is_the_one_of_the_reference():

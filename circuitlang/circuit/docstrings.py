@@ -10,15 +10,20 @@ from circuitlang.source import Span
 
 CORRUPTIONS: dict[str, tuple[tuple[str, int | None], ...]] = {
     "random_random": (("A", 1), ("B", 1), ("C", None), ("A", 2), ("B", 2)),
-    "random_def": (("A", 1), ("B", 1), ("C", None)),
+    "random_def": (("A", 1), ("B", 1)),
     "random_doc": (("A", 2), ("B", 2)),
+    "random_def_doc": (("A", None), ("B", None)),
     "random_answer": (("C", None),),
+    "random_answer_doc": (("C", None), ("A", 2), ("B", 2)),
 }
-"""Names that are others in the corrupt prompt, as (slot, occurrence): of the definition, of the
-docstring, of both, or the answer alone."""
+"""Names that are others in the corrupt prompt, as (slot, occurrence; None: the same new name at
+each)."""
 
-ANSWER_SLOT = "C"
-_ARGUMENTS = ("FIRST", "SECOND", "A", "B", "C", "LAST")
+WRONG = "wrong"
+"""The set of all names that are not the answer."""
+
+_ANSWER = "C"
+_ARGUMENTS = ("FIRST", "SECOND", "A", "B", _ANSWER, "LAST")
 _NOUN_SLOTS = ("NOUN1", "NOUN2", "NOUN3", "NOUN4", "NOUN5", "NOUN6", "NOUN7")
 
 _NAMES = """
@@ -69,6 +74,11 @@ def docstring_words(span: Span) -> tuple[WordList, ...]:
         WordList(("METHOD", *_ARGUMENTS), tuple(_NAMES), None, span),
         WordList(_NOUN_SLOTS, tuple(_NOUNS), None, span),
     )
+
+
+def docstring_sets() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The other arguments, for the metric; names that are corrupt alone belong to it as well."""
+    return ((WRONG, tuple(slot for slot in _ARGUMENTS if slot != _ANSWER)),)
 
 
 def docstring_rules(corruption: str, span: Span) -> tuple[Rule, ...]:

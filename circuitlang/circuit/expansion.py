@@ -125,7 +125,14 @@ def _draw(prompts: Prompts, metric: Metric, number: int, random: Random) -> Prom
         corrupt = _counterparts(_fill(own, values, {}), clean)
     else:
         corrupt = _fill(template, values, changed)
-    return PromptPair(number, clean, corrupt, *metric.shown(values), metric.words(values))
+    put_in = changed.values()
+    sets = {
+        name: tuple(dict.fromkeys([*(values[slot] for slot in slots), *put_in]))
+        for name, slots in prompts.sets
+    }
+    return PromptPair(
+        number, clean, corrupt, *metric.shown(values, sets), metric.words(values, sets)
+    )
 
 
 def _corrupt_word(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from circuitlang.circuit.later import later
 from circuitlang.circuit.position import END, Position
 from circuitlang.source import Span
 
@@ -220,6 +221,8 @@ class Prompts:
     They come from ``templates``, filled with words and corrupted by ``rules`` or by
     ``corrupt_templates`` (one for all, or one for each template); or from ``data``, drawn without
     repeats; or from a ``generator``. The templates of the last two are strata without a text.
+    ``sets`` name slots whose clean words, and all words that the corruption puts in, are a set for
+    the metric.
     """
 
     templates: tuple[Template, ...]
@@ -230,6 +233,13 @@ class Prompts:
     corrupt_templates: tuple[Template, ...] = ()
     data: DataFile | None = None
     generator: RepeatedTokens | None = None
+    sets: tuple[tuple[str, tuple[str, ...]], ...] = later(())
+
+    @property
+    def set_names(self) -> frozenset[str]:
+        """Sets for the metric that have words of their own in each pair."""
+        own = frozenset(name for name, _ in self.sets)
+        return own | self.data.sets if self.data is not None else own
 
     @property
     def identity(self) -> "Prompts":

@@ -3,6 +3,7 @@
 from circuitlang.circuit.docstrings import (
     CORRUPTIONS,
     docstring_rules,
+    docstring_sets,
     docstring_template,
     docstring_words,
 )
@@ -69,6 +70,7 @@ def _of_docstrings(
         docstring_rules(corruption, line.span),
         sample[0] or DEFAULT_SAMPLE,
         sample[1],
+        sets=docstring_sets(),
     )
 
 

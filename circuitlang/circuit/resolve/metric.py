@@ -85,14 +85,16 @@ def _joined(section: syntax.MetricSection, scope: Scope) -> bool | None:
 
 
 def _sets_of_rows(scope: Scope) -> frozenset[str]:
-    """Columns of the data file whose values are lists."""
-    data = scope.prompts.data if scope.prompts else None
-    return data.sets if data else frozenset()
+    """Names that stand for a set of its own in each pair, as columns of lists do."""
+    return scope.prompts.set_names if scope.prompts else frozenset()
 
 
 def _lists(prompts: Prompts | None) -> dict[str, tuple[str, ...]]:
     """The words that each name can have."""
-    return {slot: w.words for w in prompts.word_lists for slot in w.slots} if prompts else {}
+    if prompts is None:
+        return {}
+    slots = {slot: w.words for w in prompts.word_lists for slot in w.slots}
+    return slots | {name: () for name, _ in prompts.sets}
 
 
 def _wrong_count(section: syntax.MetricSection, scope: Scope) -> None:
