@@ -402,7 +402,7 @@ def test_positions_that_no_column_has(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", rows(8))
     _, found = told(tmp_path, text_of("a.jsonl", "S3, SS, I0"))
     assert [(d.code, d.message) for d in found] == [
-        ("CL304", "no `S3` in template 1: `S` stands 2 times there"),
+        ("CL304", "no `S3` in the prompts: `S` stands 2 times there"),
         ("CL304", "no prompt has a position `SS`"),
         ("CL304", "no prompt has a position `I0`"),
     ]
@@ -410,6 +410,15 @@ def test_positions_that_no_column_has(tmp_path: Path) -> None:
     _, found = told(tmp_path, text_of("a.jsonl", "S"))
     assert [d.code for d in found] == ["CL304"]
     assert "say which: `S1` or `S2`" in found[0].hint
+    assert found[0].message == "`S` stands 2 times in the prompts"
+    kinds = [{**one, "template": "xy"[number % 2]} for number, one in enumerate(rows(8))]
+    for one in kinds[1::2]:
+        one["clean"] += f" {one['S']} and {one['S']}"
+        one["corrupt"] += f" {one['S@corrupt']} and {one['S@corrupt']}"
+    write_jsonl(tmp_path / "a.jsonl", kinds)
+    _, found = told(tmp_path, text_of("a.jsonl", "S4"))
+    message = "no `S4` in rows of kind `x`: `S` stands 2 times there"
+    assert [(d.code, d.message) for d in found] == [("CL304", message)]
 
 
 def test_a_space_before_an_answer_is_the_one_of_the_prompt(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def plain(folder):
 
 def text_of(name, folder):
     unit = METRICS[name].unit
-    wide = f"in -100000 {unit}..100000 {unit}"
+    most = 0.999 if unit in ("prob", "accuracy") else 100000
+    wide = f"in -{most} {unit}..{most} {unit}"
     text = circuit_text(
         f'"{folder}"',
         sample=4,

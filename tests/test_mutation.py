@@ -160,7 +160,7 @@ def test_an_edge_that_the_file_has_already_is_no_mutant_of_another():
     edges = "A ~> B.V >= 20%\n  A ~> B.K >= 10%"
     _, _, found = made(text_of(edges=edges))
     reasons = {m.after: (m.known, m.reason) for m in found if m.kind is Kind.RE_SLOT}
-    same = "`A ~> B.K >= 10%` tests the same as `A ~> B.K >= 20%`"
+    same = "`A ~> B.K >= 10%` tests the same as `A ~> B.K >= 20%` (in line 15)"
     assert reasons["A ~> B.K >= 20%"] == (Outcome.EQUIVALENT, same)
 
 

@@ -335,8 +335,8 @@ def test_hops_through_mlps_are_drawn_as_edges_through_them():
     circuit = circuit_of(text_of("DTH ~> SIH.V -> NMH.Q ~> logits >= 5%"))
     kinds = [(r, data["kind"]) for _, r, data in to_graph(circuit).edges(data=True)]
     assert set(kinds) == {
-        ("L7.H3", "through_mlps"), ("L8.H6", "through_mlps"), ("L9.H6", "direct"),
-        ("logits", "through_mlps"),
+        ("L7.H3", "path_hop_through_mlps"), ("L8.H6", "path_hop_through_mlps"),
+        ("L9.H6", "path_hop"), ("logits", "path_hop_through_mlps"),
     }  # fmt: skip
     dot = render_dot(circuit)
     assert (dot.count("arrowhead=onormal"), dot.count("arrowhead=normal")) == (2, 1)

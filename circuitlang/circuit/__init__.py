@@ -34,7 +34,7 @@ from circuitlang.circuit.metric import METRICS, FixedWord, Largest, Metric, Word
 from circuitlang.circuit.model_files import missing_files
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import AT_END, END, TOKEN, Position, show_positions
-from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList
+from circuitlang.circuit.prompts import Prompts, Rule, Template, WordList, template_in_words
 from circuitlang.circuit.reading import BaselineClaim, ReadingClaim, ReadingKind
 from circuitlang.circuit.resolve import resolve
 from circuitlang.circuit.resolve.places import Places
@@ -113,5 +113,6 @@ __all__ = [
     "pairs_of",
     "resolve",
     "show_positions",
+    "template_in_words",
     "to_graph",
 ]

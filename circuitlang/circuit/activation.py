@@ -1,6 +1,6 @@
 """What activation patching replaces: an activation of a layer, of one head or as a whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from circuitlang.circuit.component import MLP, Component, Embed, Head, Neuron
@@ -54,13 +54,17 @@ class ActivationSite:
     """An activation of a layer.
 
     ``head`` is None where it is no head's, or all heads' at once; of `POST` it counts neurons.
+    ``written`` is what a file calls it, where that is not its own name: `embed`.
     """
 
     activation: Activation
     layer: int
     head: int | None = None
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
+        if self.written:
+            return self.written
         if self.head is None:
             return f"L{self.layer}.{self.activation}"
         if self.activation is Activation.POST:

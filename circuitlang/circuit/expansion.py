@@ -91,8 +91,8 @@ def _some(rows: list[Row], count: int, random: Random) -> list[Row]:
 
 
 def _of_row(row: Row, metric: Metric) -> PromptPair:
-    words = dict(row.words)
-    told = *metric.shown(words), metric.words(words)
+    own = dict(row.words), dict(row.sets)
+    told = *metric.shown(*own), metric.words(*own)
     return PromptPair(row.template, row.clean, row.corrupt, *told)
 
 
@@ -125,7 +125,14 @@ def _draw(prompts: Prompts, metric: Metric, number: int, random: Random) -> Prom
         corrupt = _counterparts(_fill(own, values, {}), clean)
     else:
         corrupt = _fill(template, values, changed)
-    return PromptPair(number, clean, corrupt, *metric.shown(values), metric.words(values))
+    put_in = changed.values()
+    sets = {
+        name: tuple(dict.fromkeys([*(values[slot] for slot in slots), *put_in]))
+        for name, slots in prompts.sets
+    }
+    return PromptPair(
+        number, clean, corrupt, *metric.shown(values, sets), metric.words(values, sets)
+    )
 
 
 def _corrupt_word(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from math import inf
 from operator import ge, gt, le, lt
+from types import MappingProxyType
 
 from circuitlang.circuit.bound import Unit
 from circuitlang.circuit.later import later
@@ -58,6 +59,11 @@ METRICS = {
     "kl": Kind(Unit.NATS, 0, lower_is_better=True, has_slope=False, lowest=0),
 }
 
+Sets = Mapping[str, tuple[str, ...]]
+"""The words of each list of a row, by its column."""
+NO_SETS: Sets = MappingProxyType({})
+_SHOWN = 6
+
 _NOISE = {Unit.PROB: 2.5e-5}
 _USUAL_NOISE = 1e-4
 
@@ -76,13 +82,16 @@ class FixedWord:
 class WordSet:
     """`NEXT > YY`: words of NEXT's list that compare so, as whole numbers, with YY's clean word.
 
-    `LETTERS != L` has all words but L's. Without a ``comparison`` it has all words.
+    `LETTERS != L` has all words but L's. Without a ``comparison`` it has all words. ``of_rows``:
+    NEXT is a column whose value is a list, so that each row has words of its own, and ``words`` is
+    empty.
     """
 
     name: str
     comparison: str
     limit: str
     words: tuple[str, ...]
+    of_rows: bool = later(False)
 
     def __str__(self) -> str:
         return self.shown(self.limit)
@@ -91,8 +100,13 @@ class WordSet:
         """For a reader, with a word in place of the limit."""
         return f"{self.name} {self.comparison} {limit}" if self.comparison else self.name
 
-    def than(self, word: str) -> tuple[str, ...]:
-        """The set in a pair whose limit has this clean word; it may be empty."""
+    def than(self, word: str, own: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The set in a pair whose limit has this clean word; it may be empty.
+
+        ``own`` are the words of the pair's row, where the set is of rows.
+        """
+        if self.of_rows:
+            return _compared(own, self.comparison, word)
         return _than(self, word) if self.comparison else self.words
 
 
@@ -108,10 +122,16 @@ class Largest:
 
 @cache
 def _than(words: WordSet, limit: str) -> tuple[str, ...]:
-    if words.comparison == OTHER_THAN:
-        return tuple(word for word in words.words if word != limit)
-    holds = COMPARISONS[words.comparison]
-    return tuple(word for word in words.words if holds(int(word), int(limit)))
+    return _compared(words.words, words.comparison, limit)
+
+
+def _compared(words: tuple[str, ...], comparison: str, limit: str) -> tuple[str, ...]:
+    if not comparison:
+        return words
+    if comparison == OTHER_THAN:
+        return tuple(word for word in words if word != limit)
+    holds = COMPARISONS[comparison]
+    return tuple(word for word in words if holds(int(word), int(limit)))
 
 
 Argument = str | FixedWord | WordSet | Largest
@@ -180,30 +200,46 @@ class Metric:
         """Answer and distractor, as far as there are."""
         return tuple(each for each in (self.answer, self.distractor) if each is not None)
 
-    def words(self, values: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-        """The words that each argument stands for in a pair with these clean words of slots."""
-        return tuple(_words(argument, values) for argument in self.arguments)
+    @property
+    def sets(self) -> tuple[WordSet, ...]:
+        """The sets among the arguments, also those of which the largest logit is read."""
+        found = (each.words if isinstance(each, Largest) else each for each in self.arguments)
+        return tuple(each for each in found if isinstance(each, WordSet))
 
-    def shown(self, values: Mapping[str, str]) -> tuple[str, str]:
+    def words(self, values: Mapping[str, str], sets: Sets = NO_SETS) -> tuple[tuple[str, ...], ...]:
+        """The words that each argument stands for in a pair with these clean words of slots.
+
+        ``sets`` holds the lists of the pair's row.
+        """
+        return tuple(words_of(argument, values, sets) for argument in self.arguments)
+
+    def shown(self, values: Mapping[str, str], sets: Sets = NO_SETS) -> tuple[str, str]:
         """Answer and distractor of a pair in words, empty where there is none."""
-        words = [_shown(argument, values) for argument in self.arguments]
+        words = [_shown(argument, values, sets) for argument in self.arguments]
         answer, distractor = (*words, "", "")[:2]
         return answer, distractor
 
 
-def _words(argument: Argument, values: Mapping[str, str]) -> tuple[str, ...]:
+def words_of(
+    argument: Argument, values: Mapping[str, str], sets: Sets = NO_SETS
+) -> tuple[str, ...]:
+    """The words that an argument stands for in a pair, as :meth:`Metric.words`."""
     if isinstance(argument, FixedWord):
         return (argument.text,)
     if isinstance(argument, Largest):
-        return _words(argument.words, values)
+        return words_of(argument.words, values, sets)
     if isinstance(argument, WordSet):
-        return argument.than(values[argument.limit] if argument.limit else "")
+        limit = values[argument.limit] if argument.limit else ""
+        return argument.than(limit, sets.get(argument.name, ()))
     return (values[argument],)
 
 
-def _shown(argument: Argument, values: Mapping[str, str]) -> str:
+def _shown(argument: Argument, values: Mapping[str, str], sets: Sets) -> str:
     if isinstance(argument, Largest):
-        return f"{LARGEST} {_shown(argument.words, values)}"
+        return f"{LARGEST} {_shown(argument.words, values, sets)}"
     if isinstance(argument, WordSet):
-        return argument.shown(values[argument.limit] if argument.limit else "")
-    return _words(argument, values)[0]
+        shown = argument.shown(values[argument.limit] if argument.limit else "")
+        words = words_of(argument, values, sets) if argument.of_rows else ()
+        more = ", ..." if words[_SHOWN:] else ""
+        return f"{shown} ({', '.join(words[:_SHOWN])}{more})" if words else shown
+    return words_of(argument, values)[0]

@@ -4,9 +4,11 @@ Still without a tokenizer.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from circuitlang.circuit.later import later
 from circuitlang.circuit.position import END, Position
 from circuitlang.source import Span
 
@@ -55,6 +57,14 @@ class Template:
         if self.label or not self.slots or self.texts[-1] or self.slots[-1] != position.slot:
             return False
         return position.occurrence == self.slots.count(position.slot)
+
+
+def template_in_words(templates: Sequence[Template], number: int) -> str:
+    """A template by its number, from 1; rows of a data file are of a kind, which has a name."""
+    label = templates[number - 1].label
+    if not label:
+        return f"template {number}"
+    return f"kind `{label}`" if len(templates) > 1 else "the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +119,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a data file; ``words`` holds the text of each column that the metric names."""
+    """A line of a data file; ``words`` holds the text of each column that the metric names.
+
+    ``sets`` holds the words of each that has a list in every row, none of them twice.
+    """
 
     line: int
     template: int
     clean: Text
     corrupt: Text
     words: tuple[tuple[str, str], ...] = ()
+    sets: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,11 @@ class DataFile:
     digest: str
     name: str = field(default="", compare=False)
     rows: tuple[Row, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def sets(self) -> frozenset[str]:
+        """Columns that have a list of words in every row."""
+        return frozenset(name for row in self.rows[:1] for name, _ in row.sets)
 
     @cached_property
     def counted_from_end(self) -> dict[str, int]:
@@ -202,6 +221,8 @@ class Prompts:
     They come from ``templates``, filled with words and corrupted by ``rules`` or by
     ``corrupt_templates`` (one for all, or one for each template); or from ``data``, drawn without
     repeats; or from a ``generator``. The templates of the last two are strata without a text.
+    ``sets`` name slots whose clean words, and all words that the corruption puts in, are a set for
+    the metric.
     """
 
     templates: tuple[Template, ...]
@@ -212,6 +233,13 @@ class Prompts:
     corrupt_templates: tuple[Template, ...] = ()
     data: DataFile | None = None
     generator: RepeatedTokens | None = None
+    sets: tuple[tuple[str, tuple[str, ...]], ...] = later(())
+
+    @property
+    def set_names(self) -> frozenset[str]:
+        """Sets for the metric that have words of their own in each pair."""
+        own = frozenset(name for name, _ in self.sets)
+        return own | self.data.sets if self.data is not None else own
 
     @property
     def identity(self) -> "Prompts":

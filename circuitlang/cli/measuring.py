@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from circuitlang.cli.opening import Measuring
 from circuitlang.cli.preparing import Ready
 from circuitlang.cli.terminal import progress
 from circuitlang.evidence import Evidence
@@ -25,16 +26,9 @@ def with_pairs(ready: Ready, numbers: Collection[int]) -> Ready:
 
 
 def measured(
-    plan: Plan,
-    ready: Ready,
-    *,
-    engine: str,
-    batch: int,
-    memory: int,
-    quiet: bool,
-    means: "MeanOutputs | None" = None,
+    plan: Plan, ready: Ready, how: Measuring, means: "MeanOutputs | None" = None
 ) -> Evidence:
-    """Every experiment of a plan on the prompts that are ready; ``memory`` in bytes.
+    """Every experiment of a plan on the prompts that are ready.
 
     Raises:
         RunError: a prompt is longer than the model's context, or memory ran out.
@@ -42,16 +36,16 @@ def measured(
     from circuitlang.engine.choice import EngineName
     from circuitlang.engine.measurement import measure
 
-    with progress(quiet=quiet) as advance:
+    with progress(quiet=how.quiet) as advance:
         return measure(
             plan,
             ready.model,
             ready.pairs,
             ready.tokens,
             skipped=ready.skipped,
-            engine=EngineName(engine),
-            batch_size=batch,
-            memory=memory,
+            engine=EngineName(how.engine),
+            batch_size=how.batch,
+            memory=how.memory,
             progress=advance,
             means=means,
         )

@@ -85,14 +85,7 @@ def _mutate(session: Session, options: MutateOptions) -> ExitCode:
     from circuitlang.report.mutation_section import render_mutants
     from circuitlang.report.terminal import render_terminal
 
-    evidence = measured(
-        plan,
-        ready,
-        engine=options.how.engine,
-        batch=options.how.batch,
-        memory=options.how.memory,
-        quiet=options.how.quiet,
-    )
+    evidence = measured(plan, ready, options.how)
     saved = options.evidence is None or write_evidence(evidence, options.evidence)
     with status("judging mutants", quiet=options.how.quiet):
         report = judge_mutants(plan, made, evidence, session.source)

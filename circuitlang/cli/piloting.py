@@ -78,10 +78,7 @@ def _pilot(session: Session, options: PilotOptions) -> ExitCode:
     evidence = measured(
         plan,
         Ready(ready.model, circuit, [pairs[row] for row in rows], [tokens[row] for row in rows]),
-        engine=options.how.engine,
-        batch=options.how.batch,
-        memory=options.how.memory,
-        quiet=options.how.quiet,
+        options.how,
     )
     if not evidence.complete:
         fail("interrupted")

@@ -150,37 +150,23 @@ def _run(session: Session, options: RunOptions) -> ExitCode:
         ready, plan, made = with_mutants(session, ready, ready.circuit, None, quiet=quiet)
     whole, (plan, cells) = with_sweeps(plan), in_parts(plan)
     if plan.circuit.settings.looks > 1:
-        evidence = _in_looks(session, plan, ready, options)
+        evidence = _in_looks(session, plan, ready, options.how)
     else:
-        means = _means_of_all(plan, ready, options) if searches(plan) else None
-        evidence = _measured(plan, ready, options, means)
-        _, evidence = _searched(plan, ready, evidence, options, means)
+        means = _means_of_all(plan, ready, options.how) if searches(plan) else None
+        evidence = measured(plan, ready, options.how, means)
+        _, evidence = _searched(plan, ready, evidence, options.how, means)
     if cells is not None:
-        evidence = _swept(cells, ready, evidence, options)
+        evidence = _swept(cells, ready, evidence, options.how)
     saved = options.evidence is None or write_evidence(evidence, options.evidence)
     code = _report(session, whole, evidence, options.json, options.verbose, made)
     return code if saved else ExitCode.NOT_RUN
 
 
-def _measured(
-    plan: Plan, ready: Ready, options: RunOptions, means: "MeanOutputs | None" = None
-) -> Evidence:
-    return measured(
-        plan,
-        ready,
-        engine=options.how.engine,
-        batch=options.how.batch,
-        memory=options.how.memory,
-        quiet=options.how.quiet,
-        means=means,
-    )
-
-
-def _means_of_all(plan: Plan, ready: Ready, options: RunOptions) -> "MeanOutputs | None":
+def _means_of_all(plan: Plan, ready: Ready, how: Measuring) -> "MeanOutputs | None":
     """Means of all corrupt prompts, so that every stage ablates alike."""
     from circuitlang.engine.measurement import means_of
 
-    return means_of(plan, ready.model, ready.tokens, options.how.batch)
+    return means_of(plan, ready.model, ready.tokens, how.batch)
 
 
 def _stage(ready: Ready, start: int, end: int) -> Ready:
@@ -189,49 +175,48 @@ def _stage(ready: Ready, start: int, end: int) -> Ready:
 
 
 def _searched(
-    plan: Plan, ready: Ready, evidence: Evidence, options: RunOptions, means: "MeanOutputs | None"
+    plan: Plan, ready: Ready, evidence: Evidence, how: Measuring, means: "MeanOutputs | None"
 ) -> tuple[Plan, Evidence]:
     """A plan whose own experiments were measured, with its greedy searches."""
 
     def measure(part: Plan, numbers: tuple[int, ...], what: str) -> Evidence:
-        if not options.how.quiet:
+        if not how.quiet:
             experiments = counted(len(part.experiments), "experiment")
             print_err(f"greedy search, {what}: {experiments}\n")
-        quiet = replace(options, how=replace(options.how, quiet=True))
-        return _measured(part, with_pairs(ready, set(numbers)), quiet, means)
+        return measured(part, with_pairs(ready, set(numbers)), replace(how, quiet=True), means)
 
     return search(plan, evidence, measure)
 
 
-def _swept(cells: Plan, ready: Ready, evidence: Evidence, options: RunOptions) -> Evidence:
+def _swept(cells: Plan, ready: Ready, evidence: Evidence, how: Measuring) -> Evidence:
     """What was measured, with the sweeps of the first pairs."""
 
     def measure(part: Plan, numbers: tuple[int, ...], what: str) -> Evidence:
-        if not options.how.quiet:
+        if not how.quiet:
             experiments = counted(len(part.experiments), "experiment")
             print_err(f"{what}: {experiments} on {counted(len(numbers), 'pair')}\n")
-        return _measured(part, with_pairs(ready, set(numbers)), options)
+        return measured(part, with_pairs(ready, set(numbers)), how)
 
     return sweep(cells, few_swept(cells.circuit) or 0, evidence, measure)
 
 
-def _in_looks(session: Session, plan: Plan, ready: Ready, options: RunOptions) -> Evidence:
+def _in_looks(session: Session, plan: Plan, ready: Ready, how: Measuring) -> Evidence:
     """A plan measured look by look, until every claim is decided.
 
     The greedy searches are made at the first look; later looks only add to what is judged.
     """
     from circuitlang.verdict import is_over, judge_look
 
-    means = _means_of_all(plan, ready, options)
+    means = _means_of_all(plan, ready, how)
     done, *later = looks_of(plan.circuit)
-    evidence = _measured(plan, _stage(ready, 0, done.prompts), options, means)
-    measured_plan, evidence = _searched(plan, ready, evidence, options, means)
+    evidence = measured(plan, _stage(ready, 0, done.prompts), how, means)
+    measured_plan, evidence = _searched(plan, ready, evidence, how, means)
     of_prompts = tuple(r for r in plan.readings if not r.kind.of_sequences)
     measured_plan = replace(measured_plan, readings=of_prompts)  # random tokens are read once
     for look in later:
         if is_over(judge_look(plan, evidence, session.source)):
             break
-        part = _measured(measured_plan, _stage(ready, done.prompts, look.prompts), options, means)
+        part = measured(measured_plan, _stage(ready, done.prompts, look.prompts), how, means)
         evidence, done = joined(evidence, part), look
     # Evidence that is judged again, perhaps by another file, tells how it came about.
     note = f"the run ended after look {done.number} of {plan.circuit.settings.looks}"

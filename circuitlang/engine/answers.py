@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitlang.circuit import Circuit, FixedWord, Largest, PromptPair, WordList, WordSet
+from circuitlang.circuit import (
+    Circuit,
+    FixedWord,
+    Largest,
+    PromptPair,
+    WordList,
+    WordSet,
+    template_in_words,
+)
 from circuitlang.engine.target import Target
 from circuitlang.engine.tokenizer import Tokenizer
 from circuitlang.evidence import Misalignment
@@ -49,7 +57,8 @@ class Answers:
                 return Misalignment.ANSWER
             if not tokens:
                 shown = pair.answer if not found else pair.distractor
-                self._empty.setdefault(f"`{argument}` is empty: `{shown}`", []).append(number)
+                which = "" if shown == str(argument) else f": `{shown}`"
+                self._empty.setdefault(f"`{argument}` is empty{which}", []).append(number)
                 return Misalignment.SET
             found.append(tokens)
         # An unknown word is told of already.
@@ -69,6 +78,8 @@ class Answers:
             "CL331": "take the word out of the slot's list, or give the set more words",
             "CL332": "compare sets without a common word",
         }
+        if any(each.of_rows for each in self._circuit.metric.sets):
+            hints["CL331"] = "give the list of each row a word"
         for code, found in (("CL331", self._empty), ("CL332", self._shared)):
             pairs = sorted({number for numbers in found.values() for number in numbers})
             if pairs:
@@ -150,7 +161,7 @@ class Answers:
         self, words: WordList, template: int, split: dict[str, list[int]]
     ) -> Diagnostic:
         templates = self._circuit.prompts.templates
-        where = f" after template {template + 1}" if templates[1:] else ""
+        where = f" after {template_in_words(templates, template + 1)}" if templates[1:] else ""
         count = f"{len(split)} of {len(words.words)} words are not one token{where}"
         pieces = [self._pieces(word, ids) for word, ids in split.items()]
         more = f" and {len(pieces) - _SHOWN} more" if pieces[_SHOWN:] else ""

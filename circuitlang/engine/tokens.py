@@ -19,6 +19,7 @@ from circuitlang.circuit import (
     SteerClaim,
     expand,
     named_places,
+    template_in_words,
 )
 from circuitlang.circuit.expansion import Text
 from circuitlang.engine.answers import Answers, some
@@ -210,7 +211,8 @@ class _Alignment:
         for number, template in enumerate(self.circuit.prompts.templates):
             if left[number] < min(self.drawn[number], needed):
                 message = (
-                    f"{left[number]} of {self.drawn[number]} pairs of template {number + 1} are "
+                    f"{left[number]} of {self.drawn[number]} pairs of "
+                    f"{template_in_words(self.circuit.prompts.templates, number + 1)} are "
                     f"left without the misaligned ones, and {needed} {verb} needed"
                 )
                 found.append(Diagnostic("CL229", template.span, message))
@@ -388,7 +390,8 @@ class _Alignment:
 
     def _report_layouts(self, key: int, earlier: PromptPair, later: PromptPair) -> None:
         per_template = self.circuit.settings.per_template
-        group = f"template {later.template + 1}" if per_template else "the file"
+        templates = self.circuit.prompts.templates
+        group = template_in_words(templates, later.template + 1) if per_template else "the file"
         message = (
             f"prompts of {group} do not align, so no mean by position exists: "
             f"`{earlier.clean.text}` and `{later.clean.text}`"

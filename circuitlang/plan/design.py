@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from circuitlang.circuit import Circuit, Correction, expand
+from circuitlang.circuit import Circuit, Correction, expand, template_in_words
 from circuitlang.plan.circuit_design import circuit_test_problems
 from circuitlang.plan.looks import Look, looks_of
 from circuitlang.source import Diagnostic, Severity, Span
@@ -92,11 +92,15 @@ def _too_few_differ(circuit: Circuit, needed: int, level: float) -> tuple[str, s
     number, fewest = min(enumerate(each, 1), key=lambda template: template[1])
     if sum(each) < needed:
         message = f"only {sum(each)} of {circuit.prompts.sample} prompts differ, which cannot reach"
-        hint = f"give the slots more words: {needed} different prompts are needed"
+        more = "add rows" if circuit.prompts.data is not None else "give the slots more words"
+        hint = f"{more}: {needed} different prompts are needed"
         return f"{message} the level {level:.2g} of the first claim", hint
     if fewest < MIN_PER_TEMPLATE:
         hint = f"give its slots more words: {MIN_PER_TEMPLATE} different prompts are needed"
-        return f"template {number} has only {fewest} different prompts", hint
+        name = template_in_words(circuit.prompts.templates, number)
+        if circuit.prompts.data is not None:
+            hint = f"add rows to it: {MIN_PER_TEMPLATE} different prompts are needed"
+        return f"{name} has only {fewest} different prompts", hint
     return None
 
 

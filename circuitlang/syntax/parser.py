@@ -158,6 +158,13 @@ class _Parse:
             self._report("CL112", token, message, "close the block with `}` on a line of its own")
             self._close_block(token)
             return index
+        if self._is_dotted(index):
+            section = self.tokens[index + 1]
+            message = "a section is named alone, not as a part of the circuit"
+            self._report("CL110", token, message, f"write `{section} {{`")
+            self.skipped.append(Skipped(str(self.first), str(token)))
+            self._rewind()
+            return index + 1
         rest = self._rest_of_line(index)
         self._explain(token, rest)
         is_one_line = self.first is not None and self.first.type in _ONE_LINE
@@ -175,6 +182,11 @@ class _Parse:
         if self.block is not None or is_one_line:
             return self._end_of_line(index)
         return self._next_section(index)
+
+    def _is_dotted(self, index: int) -> bool:
+        """Whether `circuit.nodes {` was written for `nodes {`."""
+        is_circuit = self.first is not None and self.first.type == "CIRCUIT"
+        return is_circuit and str(self.tokens[index]) == "." and self._begins_section(index + 1)
 
     def _goes_on(self, index: int) -> int:
         """The line that a broken statement seems to go on in; 0 where it ends with its own."""

@@ -28,6 +28,11 @@ _REQUIRED = {
     syntax.PromptsSection: ("prompts", "a `prompts` block holds templates, words and a corruption"),
     syntax.MetricSection: ("metric", "say what is measured: `metric logit_diff(IO, S)`"),
 }
+_NO_SECTION = (
+    "the file has no section",
+    'the smallest has `model "gpt2"`, `prompts { ... }`, `metric logit_diff(IO, S)` and '
+    "`edges { ... }` or `claims { ... }`",
+)
 
 
 def resolve(
@@ -43,6 +48,9 @@ def resolve(
     loading it, say). Paths start at ``folder``, that of the source's name unless given.
     """
     scope = Scope(source, folder or Path(source.name).parent, document.skipped)
+    if not document.sections and not document.skipped:
+        scope.error("CL120", Span(0, 0), *_NO_SECTION)
+        return None, tuple(scope.diagnostics)
     sections = _one_of_each(document, scope)
     name, title = resolve_header(sections.get(syntax.CircuitSection), scope)
     model, known = resolve_model(sections.get(syntax.ModelSection), scope)

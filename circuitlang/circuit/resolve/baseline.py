@@ -6,7 +6,7 @@ from math import isfinite
 from circuitlang.circuit.bound import Bound, Unit
 from circuitlang.circuit.metric import Metric
 from circuitlang.circuit.reading import BaselineClaim
-from circuitlang.circuit.resolve.quantities import resolve_bound
+from circuitlang.circuit.resolve.quantities import resolve_bound, with_one_unit
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.syntax import tree as syntax
 
@@ -55,7 +55,7 @@ def _example(metric: Metric) -> str:
 def _in_own_unit(
     clause: syntax.BoundClause, metric: Metric, scope: Scope
 ) -> syntax.BoundClause | None:
-    """A bound in the metric's unit, which of a range the second number may give to both.
+    """A bound in the metric's unit.
 
     None where it has no unit or another one, with a diagnostic.
     """
@@ -66,10 +66,12 @@ def _in_own_unit(
             hint = "a range is written `in 40..60%`"
         scope.error("CL226", clause.span, message, hint)
         return None
-    last = clause.quantities[-1].unit
+    united = with_one_unit(clause, scope)
+    if united is None:
+        return None
     found: list[syntax.Quantity] = []
-    for each in clause.quantities:
-        quantity = _read(each, each.unit or last, metric, scope)
+    for each in united.quantities:
+        quantity = _read(each, each.unit, metric, scope)
         if quantity is None:
             return None
         found.append(quantity)

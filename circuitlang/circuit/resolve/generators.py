@@ -1,7 +1,12 @@
-"""`repeated_tokens(length = 50, repeats = 2)`: prompts that a program makes."""
+"""`repeated_tokens(length = 50, repeats = 2)` and `docstrings()`: prompts that a program makes."""
 
-from collections.abc import Sequence
-
+from circuitlang.circuit.docstrings import (
+    CORRUPTIONS,
+    docstring_rules,
+    docstring_sets,
+    docstring_template,
+    docstring_words,
+)
 from circuitlang.circuit.prompts import (
     ANSWER,
     DEFAULT_SAMPLE,
@@ -19,12 +24,14 @@ from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
-REPEATED_TOKENS = "repeated_tokens"
-_ARGUMENTS = ("length", "repeats", "end", "change", "before")
+REPEATED_TOKENS, DOCSTRINGS = "repeated_tokens", "docstrings"
+_ARGUMENTS = {
+    REPEATED_TOKENS: ("length", "repeats", "end", "change", "before"),
+    DOCSTRINGS: ("corruption", "before"),
+}
 _LEFT_OUT = {
     "greater_than": 'write templates: `clean "The {NOUN} lasted from the year {XX}{YY} ..."`',
     "ioi": 'write templates: `clean "When {IO} and {S} went to the {PLACE}, ..."`',
-    "docstring": 'write the prompts into a data file: `from "docstring.jsonl"`',
 }
 
 
@@ -32,11 +39,52 @@ def resolve_generator(
     line: syntax.GeneratorLine, sample: tuple[int | None, int], scope: Scope
 ) -> Prompts | None:
     """The prompts of a generator; None where it or an argument of it is not known."""
-    if line.name.text != REPEATED_TOKENS:
-        hint = _LEFT_OUT.get(line.name.text) or scope.suggest(line.name.text, [REPEATED_TOKENS])
-        scope.error("CL324", line.name.span, f"there is no generator `{line.name.text}`", hint)
+    name = line.name.text
+    if name not in _ARGUMENTS:
+        hint = _LEFT_OUT.get(name) or scope.suggest(name, _ARGUMENTS)
+        scope.error("CL324", line.name.span, f"there is no generator `{name}`", hint)
         return None
-    generator = _repeated_tokens(line, scope)
+    given = _arguments(line, scope)
+    if given is None:
+        return None
+    make = _of_repeated_tokens if name == REPEATED_TOKENS else _of_docstrings
+    prompts = make(line, given, sample, scope)
+    if prompts is not None:
+        scope.places = Places(prompts.templates)
+    return prompts
+
+
+def _of_docstrings(
+    line: syntax.GeneratorLine,
+    given: dict[str, syntax.Argument],
+    sample: tuple[int | None, int],
+    scope: Scope,
+) -> Prompts | None:
+    corruption = _word(given.get("corruption"), tuple(CORRUPTIONS), scope)
+    before = _before(given.get("before"), scope)
+    if corruption is None or before is None:
+        return None
+    return Prompts(
+        (docstring_template(before, _label(line, scope), line.span),),
+        docstring_words(line.span),
+        docstring_rules(corruption, line.span),
+        sample[0] or DEFAULT_SAMPLE,
+        sample[1],
+        sets=docstring_sets(),
+    )
+
+
+def _label(line: syntax.GeneratorLine, scope: Scope) -> str:
+    return " ".join(scope.source.slice(line.span).split())
+
+
+def _of_repeated_tokens(
+    line: syntax.GeneratorLine,
+    given: dict[str, syntax.Argument],
+    sample: tuple[int | None, int],
+    scope: Scope,
+) -> Prompts | None:
+    generator = _repeated_tokens(line, given, scope)
     if generator is None:
         return None
     count = sample[0] or DEFAULT_SAMPLE
@@ -47,23 +95,20 @@ def resolve_generator(
         return None
     earlier = generator.repeats - 1
     slots = (*((CURRENT, NEXT) * earlier), CURRENT)
-    label = " ".join(scope.source.slice(line.span).split())
-    template = Template(("",) * (len(slots) + 1), slots, line.span, label=label)
+    template = Template(("",) * (len(slots) + 1), slots, line.span, label=_label(line, scope))
     words = tuple(WordList((name,), (), None, line.span) for name in (ANSWER, DISTRACTOR))
-    scope.places = Places((template,))
     return Prompts((template,), words, (), count, sample[1], generator=generator)
 
 
-def _repeated_tokens(line: syntax.GeneratorLine, scope: Scope) -> RepeatedTokens | None:
-    given = _arguments(line.arguments, scope)
-    if given is None:
-        return None
+def _repeated_tokens(
+    line: syntax.GeneratorLine, given: dict[str, syntax.Argument], scope: Scope
+) -> RepeatedTokens | None:
     length = _number(given, "length", 50, (2, MAX_REPEATED), scope)
     if length is None:
         return None
     repeats = _number(given, "repeats", 2, (2, max(2, MAX_REPEATED // length)), scope)
     end = _number(given, "end", length - 1, (1, length - 1), scope)
-    change = _change(given.get("change"), scope)
+    change = _word(given.get("change"), CHANGES, scope)
     before = _before(given.get("before"), scope)
     if repeats is None or end is None or change is None or before is None:
         return None
@@ -74,16 +119,14 @@ def _repeated_tokens(line: syntax.GeneratorLine, scope: Scope) -> RepeatedTokens
     return RepeatedTokens(length, repeats, end, change, before)
 
 
-def _arguments(
-    written: Sequence[syntax.Argument], scope: Scope
-) -> dict[str, syntax.Argument] | None:
+def _arguments(line: syntax.GeneratorLine, scope: Scope) -> dict[str, syntax.Argument] | None:
     given: dict[str, syntax.Argument] = {}
-    good = True
-    for argument in written:
+    good, known = True, _ARGUMENTS[line.name.text]
+    for argument in line.arguments:
         name = argument.name.text
-        if name not in _ARGUMENTS:
-            hint = scope.suggest(name, _ARGUMENTS)
-            message = f"`{REPEATED_TOKENS}` takes no `{name}`"
+        if name not in known:
+            hint = scope.suggest(name, known)
+            message = f"`{line.name.text}` takes no `{name}`"
             scope.error("CL324", argument.name.span, message, hint)
             good = False
         elif name in given:
@@ -111,15 +154,19 @@ def _number(
     return None
 
 
-def _change(argument: syntax.Argument | None, scope: Scope) -> str | None:
+def _word(argument: syntax.Argument | None, known: tuple[str, ...], scope: Scope) -> str | None:
+    """One of some words, the first of which holds where nothing is written."""
     if argument is None:
-        return NEXT
+        return known[0]
     value = argument.value
-    if isinstance(value, syntax.Term) and not value.literal and value.word.text in CHANGES:
+    if isinstance(value, syntax.Term) and not value.literal and value.word.text in known:
         return value.word.text
     span: Span = value.word.span if isinstance(value, syntax.Term) else value.span
     shown = value.word.text if isinstance(value, syntax.Term) else value.text
-    hint = f"`{CURRENT}`, `{NEXT}` or `copy`: what the corrupt prompt has otherwise"
+    shown_words = [f"`{each}`" for each in known]
+    hint = (
+        f"{', '.join(shown_words[:-1])} or {shown_words[-1]}: what the corrupt prompt has otherwise"
+    )
     scope.error("CL220", span, f"unknown word `{shown}`", hint)
     return None
 

@@ -39,7 +39,8 @@ def resolve_metric(section: syntax.Section | None, scope: Scope) -> Metric | Non
     joined = _joined(section, scope)
     if joined is None:
         return None
-    if METRICS[name].arguments == 1 and not section.arguments and ANSWER in lists:
+    of_rows = _sets_of_rows(scope)
+    if METRICS[name].arguments == 1 and not section.arguments and ANSWER in {*lists} - of_rows:
         return Metric(name, ANSWER, joined=joined, span=section.span)
     if len(section.arguments) != METRICS[name].arguments:
         if section.arguments or not scope.lacks("prompts"):  # their `answer` may only be unread
@@ -83,9 +84,17 @@ def _joined(section: syntax.MetricSection, scope: Scope) -> bool | None:
     return None
 
 
+def _sets_of_rows(scope: Scope) -> frozenset[str]:
+    """Names that stand for a set of its own in each pair, as columns of lists do."""
+    return scope.prompts.set_names if scope.prompts else frozenset()
+
+
 def _lists(prompts: Prompts | None) -> dict[str, tuple[str, ...]]:
     """The words that each name can have."""
-    return {slot: w.words for w in prompts.word_lists for slot in w.slots} if prompts else {}
+    if prompts is None:
+        return {}
+    slots = {slot: w.words for w in prompts.word_lists for slot in w.slots}
+    return slots | {name: () for name, _ in prompts.sets}
 
 
 def _wrong_count(section: syntax.MetricSection, scope: Scope) -> None:
@@ -98,6 +107,8 @@ def _wrong_count(section: syntax.MetricSection, scope: Scope) -> None:
         message = f"`{name}` compares two {'sets' if name == 'prob_diff' else 'slots'}, {given}"
     elif section.arguments:
         message = f"`{name}` is of one word, {given}"
+    elif ANSWER in _sets_of_rows(scope):
+        message = f"`{name}` is of one word, and `{ANSWER}` is a list in each row"
     else:
         message = f"`{name}` of which word? The prompts have no slot `{ANSWER}`"
     scope.error("CL226", section.span, message, example)
@@ -120,7 +131,8 @@ def _argument(
             return None
         words = _word_set(written, lists, told, scope)
         return Largest(words) if words else None
-    if written.limit is not None:
+    is_list = not written.term.literal and written.term.word.text in _sets_of_rows(scope)
+    if written.limit is not None or is_list:
         if metric != "prob_diff":
             message = f"`{metric}` reads single words, and this is a set"
             hint = "sets belong to `prob_diff`"
@@ -145,6 +157,10 @@ def _argument(
 
 def _has_a_word(word: syntax.Word, lists: dict[str, tuple[str, ...]], scope: Scope) -> bool:
     """Whether each prompt has a word for a name: a list beside a data file has none."""
+    if word.text in _sets_of_rows(scope):
+        message = f"`{word.text}` is a list in each row, and no word"
+        scope.error("CL301", word.span, message, "name a column that holds a word")
+        return False
     data = scope.prompts.data if scope.prompts else None
     if data is not None and word.text in lists and word.text not in dict(data.rows[0].words):
         message = f"`{word.text}` is a list, and no column of the data file"
@@ -189,13 +205,14 @@ def _word_set(
             scope.error("CL330", word.span, message, hint)
             return None
     name = written.term.word.text
-    words = lists.get(name, ())
+    of_rows = name in _sets_of_rows(scope)
+    words = () if of_rows else lists.get(name, ())
     if len(words) > MAX_SET_WORDS:
         message = f"`{name}` has more than {MAX_SET_WORDS:,} words, the most that sets are taken of"
         scope.error("CL228", written.term.word.span, message)
         return None
     limit = written.limit.text if written.limit else ""
-    return WordSet(name, written.comparison, limit, words)
+    return WordSet(name, written.comparison, limit, words, of_rows)
 
 
 def _differ(

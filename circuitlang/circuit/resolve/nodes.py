@@ -125,7 +125,7 @@ def _slot_position(
     slot, occurrence = split
     if occurrence is None and places.most[slot] > 1:
         number, count = places.template_with(slot, 2, places.most[slot])
-        message = f"`{slot}` stands {count} times in template {number}"
+        message = f"`{slot}` stands {count} times in {places.template(number)}"
         choices = " or ".join(f"`{slot}{n}`" for n in range(1, min(count, 4) + 1))
         scope.error("CL304", word.span, message, f"say which: {choices}")
         return None

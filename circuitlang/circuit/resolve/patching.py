@@ -150,7 +150,7 @@ def _sites(
             case Neuron(layer, index) if slot is None:
                 found.append(ActivationSite(Activation.POST, layer, index))
             case Embed() if slot is None:
-                found.append(ActivationSite(Activation.RESID_PRE, 0))
+                found.append(ActivationSite(Activation.RESID_PRE, 0, written=str(component)))
             case _ if slot is not None:
                 message = f"{component} has an output and no `{slot.text}`"
                 hint = f"write `{kind} {component}`"

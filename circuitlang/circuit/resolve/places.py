@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from circuitlang.circuit.position import END, Position
-from circuitlang.circuit.prompts import Template
+from circuitlang.circuit.prompts import Template, template_in_words
 
 _Range = tuple[tuple[int, int], tuple[int, int]]
 """The sortable places of the first and the last of some positions in a template."""
@@ -50,7 +50,14 @@ class Places:
         number, count = self.template_with(slot, 0, wanted - 1)
         times = {0: "does not stand", 1: "stands only once"}.get(count, f"stands {count} times")
         name = f"{slot}{occurrence or ''}"
-        return f"no `{name}` in template {number}: `{slot}` {times} there"
+        return f"no `{name}` in {self.template(number)}: `{slot}` {times} there"
+
+    def template(self, number: int) -> str:
+        """A template, counted from 1, or the rows of a data file that are of its kind, in words."""
+        name, has_text = template_in_words(self.templates, number), not self.templates[0].label
+        if has_text:
+            return name
+        return f"rows of {name}" if len(self.templates) > 1 else "the prompts"
 
     def template_with(self, slot: str, least: int, most: int) -> tuple[int, int]:
         """Number (from 1) of the first template that has the slot so often, and how often."""
@@ -64,7 +71,7 @@ class Places:
         hint = "attention looks back, never forward"
         if len(self.templates) == 1:
             return "", hint
-        return f", in template {number}", f"{hint}; prompts that differ need a file each"
+        return f", in {self.template(number)}", f"{hint}; prompts that differ need a file each"
 
     def blind(self, readers: tuple[Position, ...], sources: tuple[Position, ...]) -> int | None:
         """Number (from 1) of the first template in which every reader comes before every source.

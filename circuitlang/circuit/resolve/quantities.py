@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from circuitlang.circuit.bound import RAW_UNITS, Bound, Unit
 from circuitlang.circuit.resolve.scope import Scope
@@ -54,14 +55,23 @@ def resolve_bound(
     if absent != (clause.kind == "within"):
         scope.error("CL226", clause.span, *_no_such_bound(clause, absent, of_claim))
         return None
-    values = [_bound_value(quantity, scope) for quantity in clause.quantities]
+    united = with_one_unit(clause, scope)
+    if united is None:
+        return None
+    if united is not clause and _bound_value(united.quantities[-1], scope) is None:
+        return None  # what is wrong with a unit of both is told once
+    values = [_bound_value(quantity, scope) for quantity in united.quantities]
     units = {unit for _, unit in filter(None, values)}
     if None in values or len(units) != 1:
         if len(units) > 1:
-            scope.error("CL223", clause.span, "the two ends of a range need the same unit")
+            low, high = (quantity.text for quantity in clause.quantities)
+            hint = f"write `in {low}..{high}{_suffix(united.quantities[0])}`"
+            hint = "" if united.quantities[1].unit else hint
+            message = "the two ends of a range need the same unit"
+            scope.error("CL223", clause.span, message, hint)
         return None
     numbers = [value[0] for value in values if value]
-    bound = _interval(clause, numbers, units.pop(), scope)
+    bound = _interval(united, numbers, units.pop(), scope)
     if bound is None or _says_nothing(bound, clause, scope):
         return None
     # Tests of the circuit have margins of their own, which no single edge is held to.
@@ -70,6 +80,28 @@ def resolve_bound(
         scope.error("CL222", clause.span, f"{message} nothing", "such as `within 2%`")
         return None
     return bound
+
+
+def with_one_unit(clause: BoundClause, scope: Scope) -> BoundClause | None:
+    """A bound in which the unit behind a range is that of both its ends: `in 10..30%`.
+
+    None, with a diagnostic, where a share may have been meant: `in 0.1..30%`.
+    """
+    first, last = clause.quantities[0], clause.quantities[-1]
+    if first.unit or not last.unit:
+        return clause
+    if last.unit == "%" and 0 < abs(first.value) < 1 and 100 * first.value < last.value:
+        message = f"`{first.text}` of this range may be {first.text}% or {100 * first.value:g}%"
+        hint = f"write `in {first.text}%..{last.text}` or `in {100 * first.value:g}%..{last.text}`"
+        scope.error("CL223", clause.span, message, hint)
+        return None
+    united = replace(first, text=first.text + _suffix(last), unit=last.unit)
+    return replace(clause, quantities=(united, last))
+
+
+def _suffix(quantity: Quantity) -> str:
+    """The unit as it stands behind a number."""
+    return quantity.unit if quantity.unit in ("", "%") else f" {quantity.unit}"
 
 
 def _says_nothing(bound: Bound, clause: BoundClause, scope: Scope) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from circuitlang.circuit.position import END
@@ -17,21 +17,26 @@ from circuitlang.circuit.prompts import (
     WordList,
 )
 from circuitlang.circuit.resolve.limits import (
-    MAX_OFFSET,
     MAX_TEMPLATE_SLOTS,
     MAX_TEMPLATES,
-    MAX_TEXT,
+    MAX_WORDS,
 )
 from circuitlang.circuit.resolve.places import Places
+from circuitlang.circuit.resolve.row_values import (
+    RowError,
+    prompt_in,
+    text_in,
+    token_in,
+    word_in,
+    words_in,
+)
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import clip, closest, counted
-from circuitlang.source.characters import hidden_characters
 from circuitlang.syntax import tree as syntax
 
 CLEAN, CORRUPT, TEMPLATE = "clean", "corrupt", "template"
 _AT_TOKEN, _IN_CORRUPT = "@token", "@corrupt"
 _NUMBERED = re.compile(r"(.+?)[1-9][0-9]{0,3}")
-_INTEGER = re.compile(r"-?[0-9]{1,6}")
 _SHOWN = 20
 
 
@@ -44,23 +49,21 @@ class Record:
     problem: str = ""
 
 
-class _RowError(ValueError):
-    """Why a row is no prompt pair."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Columns:
     """Which columns are read: those with a meaning, and those that the file names."""
 
     known: Sequence[str]
     words: Sequence[str]
+    sets: Sequence[str]
+    """Those of the metric that have a list in most rows."""
     places: Sequence[str]
     tokens: Sequence[str]
     joined: bool
     """Whether words follow the prompt without a space."""
 
     @classmethod
-    def of(cls, records: Iterable[Record], scope: Scope) -> "_Columns":
+    def of(cls, records: Sequence[Record], scope: Scope) -> "_Columns":
         known = list(dict.fromkeys(name for record in records for name in record.values))
         own = {CLEAN, CORRUPT, TEMPLATE}
         named = {*scope.metric_names, ANSWER, DISTRACTOR} - own
@@ -75,7 +78,9 @@ class _Columns:
             elif numbered and numbered[1] in known and numbered[1] not in own:
                 places[numbered[1]] = None
         words = [name for name in known if name in named]
-        return cls(known, words, [*places], [*tokens], scope.metric_is_joined)
+        sets = [name for name in words if _has_lists(records, name)]
+        words = [name for name in words if name not in sets]
+        return cls(known, words, sets, [*places], [*tokens], scope.metric_is_joined)
 
     def positions(self) -> frozenset[str]:
         """What could be named as a position, for those who misspell it."""
@@ -95,28 +100,29 @@ class _Reading:
     def add(self, record: Record) -> None:
         try:
             if record.problem:
-                raise _RowError(record.problem)
+                raise RowError(record.problem)
             self.rows.append(self._row(record))
-        except _RowError as error:
+        except RowError as error:
             self.problems[record.line] = str(error)
 
     def _row(self, record: Record) -> Row:
         values, columns = record.values, self.columns
-        clean, corrupt = _prompt(values, CLEAN), _prompt(values, CORRUPT)
+        clean, corrupt = prompt_in(values, CLEAN), prompt_in(values, CORRUPT)
         if clean == corrupt:
-            raise _RowError("`clean` and `corrupt` are the same")
-        words = tuple((name, _word(values, name, columns.joined)) for name in columns.words)
+            raise RowError("`clean` and `corrupt` are the same")
+        words = tuple((name, word_in(values, name, columns.joined)) for name in columns.words)
+        sets = tuple((name, words_in(values, name, columns.joined)) for name in columns.sets)
         template = self._template(values)
-        tokens = tuple((name, _token(values, name + _AT_TOKEN)) for name in columns.tokens)
+        tokens = tuple((name, token_in(values, name + _AT_TOKEN)) for name in columns.tokens)
         own: list[tuple[str, int, int, int]] = []
         others: list[tuple[str, int, int, int]] = []
         for name in columns.places:
-            here = _occurrences(name, _word(values, name), clean, CLEAN)
+            here = _occurrences(name, word_in(values, name), clean, CLEAN)
             own += here
             if name + _IN_CORRUPT in values:
-                there = _occurrences(name, _word(values, name + _IN_CORRUPT), corrupt, CORRUPT)
+                there = _occurrences(name, word_in(values, name + _IN_CORRUPT), corrupt, CORRUPT)
                 if len(here) != len(there):
-                    raise _RowError(
+                    raise RowError(
                         f"`{name}` stands {_times(len(here))} in the clean prompt and "
                         f"`{name}{_IN_CORRUPT}` {_times(len(there))} in the corrupt one"
                     )
@@ -128,13 +134,14 @@ class _Reading:
             Text(clean, tuple(own), tokens),
             Text(corrupt, tuple(others), tokens),
             words,
+            sets,
         )
 
     def _template(self, values: Mapping[str, object]) -> int:
         if TEMPLATE not in self.columns.known:
             return 0
         value = values.get(TEMPLATE)
-        label = str(value) if isinstance(value, int | float) else _text(values, TEMPLATE)
+        label = str(value) if isinstance(value, int | float) else text_in(values, TEMPLATE)
         return self.labels.setdefault(label, len(self.labels))
 
     def check_counts(self) -> None:
@@ -195,7 +202,7 @@ def prompts_of(
         message = f"`{column}` has its words already, in `{name}`"
         scope.error("CL309", listed[column], message, "give the list another name")
     named = sorted(scope.metric_names - {*listed})
-    strange = (n for n in named if closest(n, [*columns.words, *listed]) is None)
+    strange = (n for n in named if closest(n, [*columns.words, *columns.sets, *listed]) is None)
     needed = (CLEAN, CORRUPT, *(n for n in strange if n not in (CLEAN, CORRUPT)))
     missing = [column for column in needed if column not in columns.known]
     if missing and columns.known:
@@ -223,16 +230,26 @@ def prompts_of(
         message = f"the sample asks for {wanted:,} of {counted(len(rows), 'row')}"
         scope.error("CL224", span, message, "rows never repeat; leave `sample` out to take all")
         return None
+    words = {column: [dict(row.words)[column] for row in rows] for column in columns.words}
+    for column in columns.sets:
+        words[column] = [word for row in rows for word in dict(row.sets)[column]]
+        if len({*words[column]}) > MAX_WORDS:
+            message = f"the lists of `{column}` have more than {MAX_WORDS:,} different words"
+            scope.error("CL228", span, message)
+            return None
     lists = tuple(
-        WordList(
-            (column,), tuple(dict.fromkeys(dict(row.words)[column] for row in rows)), None, span
-        )
-        for column in columns.words
+        WordList((column,), tuple(dict.fromkeys(own)), None, span) for column, own in words.items()
     )
     data = DataFile(digest, name, rows)
     templates = reading.templates(line)
     scope.places = Places(templates, columns.positions())
     return Prompts(templates, (*lists, *beside), (), wanted or len(rows), seed, (), data)
+
+
+def _has_lists(records: Sequence[Record], column: str) -> bool:
+    """Whether most values of a column are lists."""
+    found = [isinstance(r.values[column], list) for r in records if column in r.values]
+    return 2 * sum(found) > len(found)
 
 
 def _tell(problems: Mapping[int, str], of: int, line: syntax.FileLine, scope: Scope) -> None:
@@ -247,59 +264,6 @@ def _tell(problems: Mapping[int, str], of: int, line: syntax.FileLine, scope: Sc
         scope.error("CL323", line.path.span, message, f"lines {shown}")
 
 
-def _text(values: Mapping[str, object], column: str) -> str:
-    value = values.get(column)
-    if value is None:
-        raise _RowError(f"no `{column}`")
-    if not isinstance(value, str):
-        raise _RowError(f"`{column}` is not a text")
-    if not value.strip():
-        raise _RowError(f"`{column}` is empty")
-    if len(value) > MAX_TEXT:
-        raise _RowError(f"`{column}` has more than {MAX_TEXT:,} characters")
-    if value.isprintable():
-        return value
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise _RowError(f"`{column}` holds half a character (a lone surrogate)")
-    if hidden_characters(value):
-        raise _RowError(f"`{column}` holds a character that hides or changes what a reader sees")
-    return value
-
-
-def _prompt(values: Mapping[str, object], column: str) -> str:
-    text = _text(values, column)
-    if text[-1] == " ":
-        raise _RowError(f"`{column}` ends with a space, which the answer brings itself")
-    return text
-
-
-def _word(values: Mapping[str, object], column: str, joined: bool = False) -> str:
-    """A word or a text; the one space that it may begin with is the one before it in a prompt.
-
-    One that is ``joined`` to the prompt has none.
-    """
-    text = _text(values, column)
-    if joined and text.startswith(" "):
-        raise _RowError(f"`{column}` begins with a space, and the metric's words have none")
-    word = text.removeprefix(" ")
-    if word != word.strip():
-        raise _RowError(f"`{column}` begins or ends with white space")
-    return word
-
-
-def _token(values: Mapping[str, object], column: str) -> int:
-    value = values.get(column)
-    if value is None:
-        raise _RowError(f"no `{column}`")
-    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 100 * MAX_OFFSET:
-        raise _RowError(
-            f"`{column}` is not the number of a token: a whole number, below 0 from the end"
-        )
-    return value
-
-
 def _occurrences(name: str, word: str, text: str, where: str) -> list[tuple[str, int, int, int]]:
     """Every place where a word stands, counted from 1."""
     found: list[tuple[str, int, int, int]] = []
@@ -308,9 +272,9 @@ def _occurrences(name: str, word: str, text: str, where: str) -> list[tuple[str,
         found.append((name, len(found) + 1, start, start + len(word)))
         start = text.find(word, start + len(word))
         if len(found) > MAX_TEMPLATE_SLOTS:
-            raise _RowError(f"its `{name}` stands more than {MAX_TEMPLATE_SLOTS} times")
+            raise RowError(f"its `{name}` stands more than {MAX_TEMPLATE_SLOTS} times")
     if not found:
-        raise _RowError(f"`{clip(word, 40)}`, which is its `{name}`, is not in its {where} prompt")
+        raise RowError(f"`{clip(word, 40)}`, which is its `{name}`, is not in its {where} prompt")
     return found
 
 

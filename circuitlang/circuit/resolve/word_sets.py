@@ -13,6 +13,7 @@ from circuitlang.circuit.metric import (
     FixedWord,
     Largest,
     WordSet,
+    words_of,
 )
 from circuitlang.circuit.resolve.scope import Scope
 from circuitlang.source import Span
@@ -32,7 +33,8 @@ def some_set_fails(
 
     What fails in some pairs alone is told pair by pair, once the tokens are known.
     """
-    failed, shown = False, list(map(str, arguments))
+    shown, given = list(map(str, arguments)), arguments
+    failed = _some_is_empty_in_each_row(written, given, scope)
     arguments = [each.words if isinstance(each, Largest) else each for each in arguments]
     for line, argument in zip(written, arguments, strict=True):
         if isinstance(argument, WordSet) and _is_empty(argument, lists):
@@ -44,8 +46,10 @@ def some_set_fails(
             hint = f"give `{argument.name}` words that are {more} those of `{argument.limit}`"
             scope.error("CL331", line.span, message, hint)
             failed = True
-    if failed or len(arguments) < 2 or not _always_share(arguments[0], arguments[1], lists):
+    if failed or len(arguments) < 2:
         return failed
+    if not _always_share(arguments[0], arguments[1], lists) and not _share_in_each(given, scope):
+        return False
     message = f"`{shown[0]}` and `{shown[1]}` have a word in common in every pair"
     span = Span(written[0].span.start, written[-1].span.end)
     whole = [each for each in arguments if isinstance(each, WordSet) and not each.comparison]
@@ -55,9 +59,38 @@ def some_set_fails(
     return True
 
 
+def _some_is_empty_in_each_row(
+    written: Sequence[syntax.TokenSet], arguments: Sequence[Argument], scope: Scope
+) -> bool:
+    """Whether a set of rows has no word in any of them, with a diagnostic."""
+    failed = False
+    columns = zip(*_of_rows(arguments, scope), strict=True)
+    for line, argument, words in zip(written, arguments, columns, strict=False):
+        if not any(words):
+            message = f"`{argument}` is empty in every row"
+            scope.error("CL331", line.span, message, "give the lists of the rows words")
+            failed = True
+    return failed
+
+
+def _share_in_each(arguments: Sequence[Argument], scope: Scope) -> bool:
+    rows = _of_rows(arguments, scope)
+    return bool(rows) and all({*one} & {*other} for one, other in rows)
+
+
+def _of_rows(arguments: Sequence[Argument], scope: Scope) -> list[tuple[tuple[str, ...], ...]]:
+    """The words of each argument in each row; no row where no set is of rows."""
+    sets = [each.words if isinstance(each, Largest) else each for each in arguments]
+    data = scope.prompts.data if scope.prompts else None
+    if data is None or not any(isinstance(each, WordSet) and each.of_rows for each in sets):
+        return []
+    own = [(dict(row.words), dict(row.sets)) for row in data.rows]
+    return [tuple(words_of(each, *values) for each in sets) for values in own]
+
+
 def _is_empty(words: WordSet, lists: Lists) -> bool:
     """Whether even the limit that leaves most words leaves none."""
-    if words.comparison not in _DIRECTIONS:
+    if words.comparison not in _DIRECTIONS or words.of_rows:
         return False
     limits = _numbers(lists.get(words.limit, ()))
     if not limits or not words.words:
@@ -68,6 +101,8 @@ def _is_empty(words: WordSet, lists: Lists) -> bool:
 
 
 def _always_share(one: Argument, other: Argument, lists: Lists) -> bool:
+    if any(isinstance(each, WordSet) and each.of_rows for each in (one, other)):
+        return False  # looked at row by row
     if isinstance(one, WordSet) and isinstance(other, WordSet):
         return _sets_always_share(one, other, lists)
     for words, word in ((one, other), (other, one)):
