@@ -216,7 +216,7 @@ def test_a_failed_self_check_stands_out():
     assert "11 ERROR" in text
 
 
-CIRCUIT_SETTINGS = ("random_circuits", "random_subsets", "greedy_searches")
+UNASKED = ("sweep_pairs", "random_circuits", "random_subsets", "greedy_searches")
 
 
 def test_every_setting_is_printed():
@@ -224,14 +224,14 @@ def test_every_setting_is_printed():
     section = text[text.index("Settings") :]
     values = sample_report().settings
     for name in type(values).model_fields:
-        # What only tests of the circuit need stands where there are some.
-        needed = name not in CIRCUIT_SETTINGS or getattr(values, name) > 0
+        # What only sweeps or tests of the circuit need stands where it was asked for.
+        needed = name not in UNASKED or getattr(values, name) > 0
         assert (f"\n  {name.replace('_', ' ')} " in section) == needed
     # A default is printed, too: one look is how most files are judged.
     assert ["looks", "1"] in [line.split() for line in section.splitlines()]
-    values = values.model_copy(update=dict.fromkeys(CIRCUIT_SETTINGS, 10))
+    values = values.model_copy(update=dict.fromkeys(UNASKED, 10))
     text = render_terminal(sample_report().model_copy(update={"settings": values}), color=False)
-    for name in CIRCUIT_SETTINGS:
+    for name in UNASKED:
         assert f"\n  {name.replace('_', ' ')} " in text
 
 
