@@ -370,13 +370,11 @@ def test_a_whole_run_of_the_fast_engine(bench, direction):
     found = counted(lambda: engine.answers(mix, engine.worlds(bench.batch)))
     whole = 2
     assert model.passes - before == whole
-    # A run that names neurons takes one more for their means, which are at hand here.
-    assert cost.worlds == (whole + 1) * bench.size.forward(bench.geometry.prompts, LENGTH)
+    assert cost.worlds == whole * bench.size.forward(bench.geometry.prompts, LENGTH)
     spent = sum(kind.operations for kind in cost.kinds)
     # Senders of several edges at the same positions write once; what neurons send that compute
     # after the first receiver of a group is estimated.
-    means = bench.size.forward(bench.geometry.prompts, LENGTH)
-    assert found == pytest.approx(cost.worlds - means + spent, rel=3e-3)
+    assert found == pytest.approx(cost.worlds + spent, rel=3e-3)
     assert cost.operations == cost.worlds + spent + cost.checks
     assert sum(kind.experiments for kind in cost.kinds) == len(mix)
 

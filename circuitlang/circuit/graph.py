@@ -16,11 +16,11 @@ def to_graph(circuit: Circuit) -> "networkx.MultiDiGraph[str]":
     Nodes are `L9.H6`, `L0.MLP`, `L0.MLP[7]`, `embed` or `logits`, with attributes ``kind`` (head,
     mlp, neuron, embed, logits), ``layer`` (None for the last two), ``roles`` and ``positions``.
     Edges carry ``slot`` (Q, K, V or None), ``kind`` (direct, through_mlps, path_hop,
-    path_hop_through_mlps), ``direction`` (noising, denoising), ``absent``, ``positions``, ``claim`` (index into ``all_claims``) and
-    ``text``. A path gives edges for every hop, all of one claim, numbered by ``hop`` from 1; others
-    have None there. ``alone`` is true where the claim is about this edge and no other: what is said
-    of a group or of a path is said of none of its edges. Pairs of a group edge that run backwards
-    are left out.
+    path_hop_through_mlps), ``direction`` (noising, denoising), ``absent``, ``positions``, ``claim``
+    (index into ``all_claims``) and ``text``. A path gives edges for every hop, all of one claim,
+    numbered by ``hop`` from 1; others have None there. ``alone`` is true where the claim is about
+    this edge and no other: what is said of a group or of a path is said of none of its edges. Pairs
+    of a group edge that run backwards are left out.
     """
     import networkx
 

@@ -35,24 +35,6 @@ SHE = """
     Vanessa Courtney Christine Alicia Allison Anna Julia Karen Linda Nancy Susan Victoria
 """.split()  # noqa: SIM905 - as above
 
-# Names of variables and nouns of the docstring data set.
-VARIABLES = """
-    data name file value test new result line user key default request path output node item url
-    model response text version function log string field start number values sub index error
-    current context image message check json create size event state row end form query fields
-    label run action target array code table source config first required options update module
-    status group content results last read command base format color settings order found match
-    tag title parent call session token server host date description mode project header option
-    task shape load names port old resource root
-""".split()  # noqa: SIM905 - as above
-NOUNS = """
-    price cost process course education research subject age father force act matter health lot
-    street patient class mind church condition paper bank century section activity building sense
-    sort staff team student language town plan management morning committee product practice
-    evidence ground letter foot boy game food union role land art support range stage trade voice
-    arm club history account material care manager record example training window air light wife
-""".split()  # noqa: SIM905 - as above
-
 # Words of which GPT-2's tokenizer makes a capital with its space, and one token more.
 SPLIT = """
     Basket Batch Bunch Binder Burden Cattle Cursor Crop Cone Dancer Density Diameter Ditch Famine
@@ -112,35 +94,6 @@ def pronouns() -> Iterator[Row]:
             }  # fmt: skip
 
 
-def docstring() -> Iterator[Row]:
-    """The prompts of Heimersheim and Janiak with their corruption `random_random`, 41 tokens."""
-    draw = random.Random(0)
-    places = {"A_def": 11, "B_def": 13, "COMMA_B": 14, "C_def": 15, "A_doc": 27, "B_doc": 34}
-    for number in range(100):
-        method, *names = draw.sample(VARIABLES, 12)
-        words = draw.sample(NOUNS, 7)
-        one, two, last, a, b, c, x, y, z, v, w = names
-        yield {
-            "clean": _docstring(method, (one, two, a, b, c, last), (a, b), words),
-            "corrupt": _docstring(method, (one, two, x, y, z, last), (v, w), words),
-            "answer": c, "distractor": (a, b)[number % 2], "template": "AB"[number % 2],
-            **{f"{place}@token": token for place, token in places.items()},
-        }  # fmt: skip
-
-
-def _docstring(
-    method: str, arguments: tuple[str, ...], told: tuple[str, str], words: list[str]
-) -> str:
-    one, two = told
-    return (
-        f"<|BOS|>\ndef {method}(self, {', '.join(arguments)}):\n"
-        f'    """{words[0]} {words[1]} {words[2]}\n\n'
-        f"    :param {one}: {words[3]} {words[4]}\n"
-        f"    :param {two}: {words[5]} {words[6]}\n"
-        "    :param"
-    )
-
-
 def acronyms() -> Iterator[Row]:
     """The prompts of Garcia-Carrasco et al., 11 tokens; the third word is another in the corrupt
     one, of another first letter."""
@@ -191,7 +144,6 @@ def sports() -> Iterator[Row]:
 FILES = {
     "ioi8": ioi8,
     "pronouns": pronouns,
-    "docstring": docstring,
     "acronyms": acronyms,
     "sports": sports,
 }
