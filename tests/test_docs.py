@@ -44,7 +44,7 @@ def test_every_example_parses_and_is_tidy(text: str) -> None:
 @pytest.mark.parametrize("text", COMPLETE, ids=lambda text: text.split("\n", 1)[0][:30])
 def test_every_complete_example_is_right(text: str) -> None:
     source = SourceText("example.circuit", text)
-    _, circuit, diagnostics = read(source)
+    _, circuit, diagnostics = read(source, ROOT)
     assert circuit is not None, render_diagnostics(diagnostics, source)
     assert diagnostics == ()
 

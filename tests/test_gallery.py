@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,9 @@ def test_pairs_differ_where_they_should(name, tokens):
             assert clean[at["A_def"]] == clean[at["A_doc"]] != corrupt[at["A_def"]]
             assert clean[at["B_def"]] == clean[at["B_doc"]] != corrupt[at["B_def"]]
             assert clean[at["C_def"]] == "Ġ" + row["answer"]
+            # The wrong names are all other arguments, which stand between commas.
+            names = [word for before, word in pairwise(clean) if before == ","]
+            assert sorted(names) == sorted("Ġ" + name for name in [row["answer"], *row["wrong"]])
             assert corrupt[at["A_doc"]] not in corrupt[at["A_def"] : at["C_def"] + 1]
             assert "Ġ" + row["answer"] not in corrupt
 

@@ -113,17 +113,21 @@ def pronouns() -> Iterator[Row]:
 
 
 def docstring() -> Iterator[Row]:
-    """The prompts of Heimersheim and Janiak with their corruption `random_random`, 41 tokens."""
+    """The prompts of Heimersheim and Janiak with their corruption `random_random`, 41 tokens.
+
+    The wrong names are the other five arguments of the definition: their chance level of 17% is
+    one of six.
+    """
     draw = random.Random(0)
     places = {"A_def": 11, "B_def": 13, "COMMA_B": 14, "C_def": 15, "A_doc": 27, "B_doc": 34}
-    for number in range(100):
+    for _ in range(100):
         method, *names = draw.sample(VARIABLES, 12)
         words = draw.sample(NOUNS, 7)
         one, two, last, a, b, c, x, y, z, v, w = names
         yield {
             "clean": _docstring(method, (one, two, a, b, c, last), (a, b), words),
             "corrupt": _docstring(method, (one, two, x, y, z, last), (v, w), words),
-            "answer": c, "distractor": (a, b)[number % 2], "template": "AB"[number % 2],
+            "answer": c, "wrong": [one, two, a, b, last],
             **{f"{place}@token": token for place, token in places.items()},
         }  # fmt: skip
 
