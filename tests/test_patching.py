@@ -478,8 +478,16 @@ def test_a_known_model_is_patched_as_its_program_says(tmp_path):
     assert float(np.abs(found[5] - corrupt).max()) < 1e-9
     assert float(np.abs(found[8] - np.array(evidence.clean)).max()) < 1e-9
     assert report.claims[9].definition.startswith(
-        "mean(patched - corrupt); L0.resid_pre, L1.H2 patched at END"
+        "mean(patched - corrupt); embed, L1.H2 patched at END"
     )
+    # One activation by two names, and each claim is told by its own.
+    told = {claim.text: claim.definition for claim in report.claims}
+    of_stream, of_embed = (
+        next(told[text] for text in told if text.startswith(f"patch {name} "))
+        for name in ("L0.resid_pre", "embed")
+    )
+    assert "; L0.resid_pre patched at every position" in of_stream
+    assert "; embed patched at every position" in of_embed
     # Only the previous token head feeds these keys, and what feeds the values does not differ.
     keys = model.patched(edge("L0.H1", "L1.H2.K L1.H3.K", "B D"), read)
     assert float(np.abs(found[4] - keys).max()) < 1e-9

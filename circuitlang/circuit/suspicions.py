@@ -1,6 +1,7 @@
 """Designs that run and say little: warnings about a whole circuit, from what is written alone."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import product
 
 import networkx as nx
@@ -14,12 +15,13 @@ from circuitlang.circuit.claim import (
     PathClaim,
     edges_of,
 )
-from circuitlang.circuit.component import Component, Logits, Neuron
+from circuitlang.circuit.component import Component, Embed, Logits, Neuron
 from circuitlang.circuit.patching import PatchClaim, SteerClaim
 from circuitlang.circuit.position import Position
 from circuitlang.circuit.prompts import FRESH, Prompts, Template
 from circuitlang.circuit.reading import ReadingClaim, ReadingKind
 from circuitlang.circuit.settings import Ablation
+from circuitlang.circuit.unchanged import never_change
 from circuitlang.source import Diagnostic
 
 
@@ -27,23 +29,51 @@ def something_arrives(circuit: Circuit) -> Iterator[Diagnostic]:
     """What stands before the first corrupted word is the same in both worlds.
 
     Attention looks back only, so a sender there writes the same, and patching it changes nothing,
-    by construction. (With `S2 = IO`, previous-token heads at S1+1 have no effect.)
+    by construction. (With `S2 = IO`, previous-token heads at S1+1 have no effect.) The embedding
+    writes the same wherever the token is the same.
     """
-    prompts = circuit.prompts
-    if not prompts.rules or prompts.corrupt_templates:
-        return
-    firsts = tuple(_first_change(template, prompts) for template in prompts.templates)
+    before, unchanged = _before_any_change(circuit.prompts), _unchanged(circuit)
     for claim in circuit.all_claims:
         positions = _patched_at(claim)
-        if positions and all(
-            _is_before(position, template, first)
-            for template, first in zip(prompts.templates, firsts, strict=True)
-            for position in positions
-        ):
-            places = ", ".join(map(str, positions))
+        if not positions:
+            continue
+        places = ", ".join(map(str, positions))
+        if before(positions):
             message = f"`{claim.text}` patches at {places}, before anything is corrupted"
             hint = "both worlds are the same there, so the effect is zero: corrupt an earlier word"
             yield Diagnostic("CL241", claim.span, message, hint)
+        elif _is_of_the_embedding(claim) and unchanged(positions):
+            message = f"`{claim.text}` patches the embedding at {places}, where no token differs"
+            hint = "both worlds embed the same there, so the effect is zero: take a corrupted word"
+            yield Diagnostic("CL241", claim.span, message, hint)
+
+
+def _unchanged(circuit: Circuit) -> Callable[[tuple[Position, ...]], bool]:
+    """Whether tokens never change, asked once for each of the positions that claims have."""
+    return cache(lambda positions: never_change(positions, circuit.prompts, circuit.metric))
+
+
+def _before_any_change(prompts: Prompts) -> Callable[[tuple[Position, ...]], bool]:
+    """Whether positions surely lie before the first word that the rules change."""
+    if not prompts.rules or prompts.corrupt_templates:
+        return lambda _: False
+    firsts = [(template, _first_change(template, prompts)) for template in prompts.templates]
+    return lambda positions: all(
+        _is_before(position, *first) for first in firsts for position in positions
+    )
+
+
+def _is_of_the_embedding(claim: Claim) -> bool:
+    """Whether the embedding alone is patched, by its own name or as the first stream."""
+    match claim:
+        case EdgeClaim(senders=parts) | PathClaim(senders=parts):
+            return {*parts} == {Embed()}
+        case PatchClaim(sites=sites) | SteerClaim(sites=sites):
+            return all(isinstance(site.component, Embed) for site in sites)
+        case AblationClaim(components=parts):
+            return {*parts} == {Embed()}
+        case _:
+            return False
 
 
 def _first_change(template: Template, prompts: Prompts) -> int:
@@ -63,6 +93,8 @@ def _patched_at(claim: Claim) -> tuple[Position, ...]:
     """Where the other world's values go in; nothing where they go in everywhere, or are means."""
     match claim:
         case EdgeClaim() | PatchClaim():
+            return claim.positions
+        case SteerClaim(texts=None):
             return claim.positions
         case PathClaim():
             return claim.hops[0].positions
