@@ -34,7 +34,7 @@ NUMBER, TEXT, COMMENT, SIGN, BAD = "number", "string", "comment", "sign", "bad"
 
 OF_LARK = {
     "COMPONENT": PART, "NAME": NAME, "NUMBER": NUMBER, "STRING": TEXT, "COMMENT": COMMENT,
-    "BAD": BAD, "SIGN": SIGN,
+    "BAD": BAD, "SIGN": SIGN, "SWEEP_PAIRS": WORD,
 }  # fmt: skip
 OF_PYGMENTS = {
     Comment: COMMENT, String: TEXT, Name.Constant: PART, Keyword: WORD, Name: NAME,
@@ -162,7 +162,15 @@ def test_the_keywords_of_both_are_the_grammars() -> None:
 
 def _words(patterns: list[str]) -> set[str]:
     lists = [re.match(r"\(\?:([\w|]+)\)", pattern) for pattern in patterns]
-    return {word for found in lists for word in found[1].split("|")}
+    return {word for found in lists if found for word in found[1].split("|")}
+
+
+def test_sweep_is_a_word_of_the_language_before_pairs_alone() -> None:
+    setting, name = [WORD] * 5 + [WORD] * 5, [NAME] * 5
+    for colour in (by_lark, by_pygments, by_textmate):
+        assert [kind for _, kind in shown("sweep pairs", colour("sweep pairs"))] == setting
+        assert colour("sweep") == name
+        assert colour("sweep pairs_1")[:5] == name
 
 
 def test_the_textmate_file_is_up_to_date() -> None:

@@ -58,6 +58,7 @@ def rules() -> tuple[Rule, ...]:
         Rule(Kind.STRING, terminal_pattern("STRING")),
         Rule(Kind.COMPONENT, terminal_pattern("COMPONENT")),
         Rule(Kind.SECTION, _words(SECTIONS)),
+        Rule(Kind.KEYWORD, terminal_pattern("SWEEP_PAIRS")),
         Rule(Kind.KEYWORD, _words(keywords() - set(SECTIONS))),
         Rule(Kind.SLOT, r"(?<=[A-Za-z0-9_]\.)[A-Za-z_][A-Za-z0-9_]*"),
         Rule(Kind.BUILTIN, _words(BUILTINS)),
