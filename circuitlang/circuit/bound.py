@@ -1,6 +1,6 @@
 """What a claim promises about its effect: an interval, with its unit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -35,6 +35,18 @@ class Bound:
     unit: Unit = Unit.FRACTION
     is_default: bool = False
     is_margin: bool = False
+
+    def inside(self, lowest: float, highest: float) -> "Bound | None":
+        """For values from lowest to highest: without the end of a range that none of them misses.
+
+        None where all values meet the bound or none does, or where a limit alone does.
+        """
+        low = None if self.high is not None and self.low == lowest else self.low
+        high = None if self.low is not None and self.high == highest else self.high
+        ends = [end for end in (low, high) if end is not None]
+        if not ends or not all(lowest < end < highest for end in ends):
+            return None
+        return replace(self, low=low, high=high)
 
     def excludes(self, other: "Bound") -> bool:
         """Whether no effect lies in both, as far as their units can be compared."""

@@ -39,11 +39,11 @@ def something_arrives(circuit: Circuit) -> Iterator[Diagnostic]:
             continue
         places = ", ".join(map(str, positions))
         if before(positions):
-            message = f"`{claim.text}` patches at {places}, before anything is corrupted"
+            message = f"`{claim.text}` acts at {places}, before anything is corrupted"
             hint = "both worlds are the same there, so the effect is zero: corrupt an earlier word"
             yield Diagnostic("CL241", claim.span, message, hint)
         elif _is_of_the_embedding(claim) and unchanged(positions):
-            message = f"`{claim.text}` patches the embedding at {places}, where no token differs"
+            message = f"`{claim.text}` acts on the embedding at {places}, where no token differs"
             hint = "both worlds embed the same there, so the effect is zero: take a corrupted word"
             yield Diagnostic("CL241", claim.span, message, hint)
 

@@ -303,6 +303,8 @@ class _Alignment:
                     f"{other + 1} of `{pair.corrupt.text}`"
                 )
                 hint = "give the slots before it words of equal token counts"
+                if self.circuit.prompts.data is not None:
+                    hint = "it must stand on the same tokens in both prompts"
                 self.report(key, "CL314", span, message, hint)
                 reason = reason or Misalignment.POSITION
             found[position] = one

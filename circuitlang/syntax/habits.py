@@ -228,6 +228,7 @@ HABITS = tuple(
         # claims
         ("claims", r"^attention\s.*$", r"", "write `attention NMH END -> IO >= 0.5`"),
         ("claims", r"\b(patch|steer)\b.*(%|\))\s*$", r"at\b", "`at` comes before `by` and bound"),
+        ("claims", r"^baseline\b", r"at\b|@|from\b", "the metric is read at END alone"),
         ("claims", r"", r"at\b|@|from\b", _OF_NODE),
         ("claims+bound", r"", r"(,\s*)?(ablate|patch|steer|sweep|faithfulness)\b", _ALONE),
         ("claims", r"^ablate\s*$", r"\(", "write `ablate SIH >= 50%`"),

@@ -42,8 +42,10 @@ def resolve_baseline(line: syntax.ClaimLine, text: str, scope: Scope) -> Baselin
     own = [clause for clause in read if clause is not None]
     if len(own) < len(read):
         return None
-    bound = resolve_bound(own, line.span, False, scope)
-    if bound is None or not _can_be_met(bound, metric, bounds[0], scope):
+    bound = resolve_bound(own, line.span, False, scope, of_effect=False)
+    if bound is not None:
+        bound = _that_can_be_met(bound, metric, bounds[0], scope)
+    if bound is None:
         return None
     return BaselineClaim(line.corrupt, bound, text, line.span)
 
@@ -93,7 +95,10 @@ def _read(
         message = f"`{metric.name}` is in {own}, not in {unit}"
     elif unit == "" and percent:
         message = f"this bound has no unit, and `{metric.name}` is in {own}"
-        hint = f"write `{100 * quantity.value:g}%` or `{number} {own}`"
+        if quantity.value > 1:
+            hint = f"write `{number}%`"
+        elif quantity.value < 1:
+            hint = f"write `{100 * quantity.value:g}%` or `{number} {own}`"
     elif unit == "":
         message = f"this bound has no unit, and `{metric.name}` is in {own}"
         hint = f"write `{number} {own}`"
@@ -101,16 +106,20 @@ def _read(
     return None
 
 
-def _can_be_met(bound: Bound, metric: Metric, clause: syntax.BoundClause, scope: Scope) -> bool:
-    """Whether the limits lie strictly inside of what the metric can be."""
+def _that_can_be_met(
+    bound: Bound, metric: Metric, clause: syntax.BoundClause, scope: Scope
+) -> Bound | None:
+    """The bound, if some values that the metric can have meet it and others do not."""
     low, high = metric.kind.lowest, metric.kind.highest
-    if all(low < limit < high for limit in (bound.low, bound.high) if limit is not None):
-        return True
+    if found := bound.inside(low, high):
+        return found
     if isfinite(low) and isfinite(high):
         message = f"lies between {low:g} and {high:g}, so a bound must lie strictly between"
     elif isfinite(low):
         message = f"is never below {low:g}, so a bound must lie above"
     else:
         message = f"is never above {high:g}, so a bound must lie below"
-    scope.error("CL222", clause.span, f"`{metric.name}` {message}")
-    return False
+    # With few prompts all of them may hit, and yet no test shows that no prompt would miss.
+    hint = "such as `>= 99%`" if metric.unit is Unit.ACCURACY else ""
+    scope.error("CL222", clause.span, f"`{metric.name}` {message}", hint)
+    return None

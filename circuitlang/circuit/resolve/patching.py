@@ -161,6 +161,10 @@ def _sites(
     return tuple(found)
 
 
+def _has_difference(line: syntax.ClaimLine) -> bool:
+    return any(isinstance(clause, syntax.DifferenceClause) for clause in line.clauses)
+
+
 def _added(line: syntax.ClaimLine, scope: Scope) -> tuple[float, Texts | None] | None:
     """What is added: a factor, and the texts whose difference it multiplies.
 
@@ -169,7 +173,8 @@ def _added(line: syntax.ClaimLine, scope: Scope) -> tuple[float, Texts | None] |
     example = "write `by 2 * (clean - corrupt)`"
     for clause in line.clauses:
         if isinstance(clause, syntax.ByClause):
-            scope.error("CL226", clause.word.span, "`steer` adds a difference", example)
+            hint = "delete it" if _has_difference(line) else example
+            scope.error("CL226", clause.word.span, "`steer` adds a difference", hint)
             return None
     found = [clause for clause in line.clauses if isinstance(clause, syntax.DifferenceClause)]
     for extra in found[1:]:

@@ -64,10 +64,13 @@ def _made_elsewhere(
         if line is not first and not isinstance(line, beside):
             message = f"the prompts come from {what} alone, with nothing but `sample` beside it"
             scope.error("CL225", line.span, message, "delete one of the two")
+            scope.broken.add("prompts")
             break
     sample = _sample(_of(syntax.SampleLine, section), scope)
     if isinstance(first, syntax.FileLine):
-        prompts = resolve_data(first, sample, _lists_for_sets(section, scope), scope)
+        # Beside templates it is not known what lists are for.
+        lists = () if scope.lacks("prompts") else _lists_for_sets(section, scope)
+        prompts = resolve_data(first, sample, lists, scope)
     else:
         prompts = resolve_generator(first, sample, scope)
     if prompts is None:

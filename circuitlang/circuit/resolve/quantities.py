@@ -32,11 +32,12 @@ def resolve_bound(
     *,
     one_form: bool = False,
     of_claim: bool = False,
+    of_effect: bool = True,
 ) -> Bound | None:
     """The one bound among an edge's or claim's clauses; the smallest effect when there is none.
 
     ``one_form``: the claim has only one kind of bound, and that is no range. ``of_claim``: it is
-    no edge's.
+    no edge's. ``of_effect``: it is about a difference that an intervention makes.
     Returns None, with a diagnostic, when the bound makes no sense.
     """
     bounds = [clause for clause in clauses if isinstance(clause, BoundClause)]
@@ -72,7 +73,7 @@ def resolve_bound(
         return None
     numbers = [value[0] for value in values if value]
     bound = _interval(united, numbers, units.pop(), scope)
-    if bound is None or _says_nothing(bound, clause, scope):
+    if bound is None or (of_effect and _says_nothing(bound, clause, scope)):
         return None
     # Tests of the circuit have margins of their own, which no single edge is held to.
     if absent and not one_form and bound.unit is Unit.FRACTION and numbers[0] >= 1:

@@ -78,11 +78,11 @@ def _bound(kind: ReadingKind, line: syntax.ClaimLine, example: str, scope: Scope
         message = f"`{kind}` lies between 0 and 1 and has no unit"
         scope.error("CL223", clauses[0].span, message, example)
         return None
-    if not all(0 < limit < 1 for limit in (bound.low, bound.high) if limit is not None):
+    found = bound.inside(0, 1)
+    if found is None:
         message = f"`{kind}` lies between 0 and 1, so a bound of it must lie strictly between"
         scope.error("CL222", clauses[0].span, message, example)
-        return None
-    return bound
+    return found
 
 
 def _negative(kind: ReadingKind, line: syntax.ClaimLine, example: str, scope: Scope) -> bool | None:
