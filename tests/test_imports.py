@@ -35,6 +35,7 @@ def heavy(code: str, *arguments: object, home: Path) -> tuple[int, list[str]]:
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A folder with a file, a picture-worthy circuit, and evidence that fits it."""
+    (tmp_path / "model").mkdir()
     (tmp_path / "a.circuit").write_text(circuit_text('"./model"'))
     return tmp_path
 
