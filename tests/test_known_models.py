@@ -138,7 +138,7 @@ def test_true_edges_live_at_their_positions_alone(folders, loaded, name):
     elsewhere = [
         (senders, receivers, at, mlps)
         for (senders, receivers, mlps), home in homes.items()
-        for at in (*(p for p in model.layout if p), "END")
+        for at in (*(p for p in model.layout[:-1] if p), "END")  # whose last token is END
         if at not in home and receivers != ("logits",)
     ]
     edges = [edge(*s, *r, at, through_mlps=mlps) for s, r, at, mlps in elsewhere]
