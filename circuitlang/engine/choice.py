@@ -153,11 +153,8 @@ def agreement(
         fast_answers, exact = fast.answers(some, own), reference.answers(some, few)
         return Found(_gap(steady(fast_answers), steady(exact)))
 
-    found, kept, where = (
-        guarded(lambda: compared(sample)),
-        sample,
-        f"{len(few.batch.pairs)} prompts",
-    )
+    found, kept = guarded(lambda: compared(sample)), sample
+    where = f"{len(few.batch.pairs)} prompts"
     if found.reason:
         kept = [e for e in sample if not _both_refuse(fast, reference, e, own, few)]
         found = guarded(lambda: compared(kept)) if kept else Found(0.0)

@@ -6,7 +6,7 @@ from circuitlang.report.numbers import format_effect, format_share
 from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.pair_lines import pair_fields
-from circuitlang.report.report import Report, Settings, Verdict
+from circuitlang.report.report import Baseline, Report, Settings, Verdict
 from circuitlang.report.sweep_section import write_sweeps
 from circuitlang.source import counted
 
@@ -74,7 +74,6 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
     templates = max((len(c.estimate.strata) for c in report.claims if c.estimate), default=0)
     prompts = counted(base.prompts, "prompt")
     prompts += f" from {counted(templates, 'template')}" if templates else ""
-    clean, corrupt = format_effect(base.clean, base.unit), format_effect(base.corrupt, base.unit)
     of = f"of {base.measured or base.prompts:,} clean prompts"
     answers = base.answered is not None
     pairs = pair_fields(report.pairs, verbose=verbose, answers=answers) if report.pairs else []
@@ -84,7 +83,7 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
             *pairs,
             (
                 "metric",
-                f"{base.metric}: {clean} on clean prompts, {corrupt} on corrupt prompts; "
+                f"{base.metric}: {_means(base)}; "
                 f"{'lower' if base.lower_is_better else 'higher'} is better",
             ),
             ("preferred", _share(base.preferred, f"{of} have a metric above 0")),
@@ -93,6 +92,14 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
             ("tokens", _tokens(base.example_tokens, page)),
         ]
     )
+
+
+def _means(base: Baseline) -> str:
+    if not base.prompts:
+        return "no pair left to take a mean of"
+    means = ((base.clean, "clean"), (base.corrupt, "corrupt"))
+    shown = (("no number" if m is None else format_effect(m, base.unit), w) for m, w in means)
+    return ", ".join(f"{mean} on {world} prompts" for mean, world in shown)
 
 
 def _share(value: float | None, of_what: str) -> str:
