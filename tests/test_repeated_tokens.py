@@ -94,6 +94,17 @@ def test_a_text_before_is_not_drawn() -> None:
         assert one.positions == {place: n + 1 for place, n in other.positions.items()}
 
 
+def test_an_unknown_text_before_is_named_as_the_file_writes_it() -> None:
+    tokenizer = FastTokenizer(word_tokenizer(*WORDS))
+    (found,) = align(
+        circuit_with('length = 6, before = "Whenever they"'), tokenizer
+    ).diagnostics
+    assert (found.code, found.message) == (
+        "CL315",
+        "`Whenever`, `they` are unknown to this tokenizer",
+    )
+
+
 def test_special_and_broken_tokens_are_not_drawn() -> None:
     backend = bpe_tokenizer(" Mary", " John", "met", ",")
     backend.add_special_tokens(["<|endoftext|>", "<pad>"])

@@ -222,8 +222,12 @@ class _Alignment:
         """A pair in tokens, or why its two prompts do not align."""
         pair, clean, corrupt = drawn.pair, drawn.clean, drawn.corrupt
         clean_ranges, corrupt_ranges = drawn.clean_ranges, drawn.corrupt_ranges
-        self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
-        self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
+        if pair.drawn is None:
+            self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
+            self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
+        else:  # only what stands before the drawn tokens is the file's own text
+            before = pair.drawn.layout.before
+            self._note_unknown(*self.tokenizer.encode(before), Text(before), pair.template)
         if len(clean) != len(corrupt):
             self.unequal.setdefault(pair.template, []).append(pair)
             return Misalignment.LENGTH
