@@ -19,16 +19,20 @@ from circuitlang.engine.notes import notes
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.text_contrast import TextContrast
 from circuitlang.engine.text_tokens import text_tokens
+from circuitlang.engine.tokenizer import FastTokenizer
 from circuitlang.engine.tokens import align, tokenize
 from circuitlang.evidence import CheckName
 from circuitlang.plan import Experiment, SteerByTexts, Use, compile_plan, experiment_id
+from circuitlang.report import render_terminal
 from circuitlang.source import SourceText
 from circuitlang.verdict import judge
 from tests.engine_models import FAMILIES, P1, P2, bench, gpt2, llama
 from tests.front_end import circuit_of, codes_of
 from tests.oracle import path_patching as oracle
+from tests.sample_report import sample_report
 from tests.test_patching import EMBEDDING, tolerance
 from tests.tiny_models import circuit_text, tiny_gpt2
+from tests.tiny_tokenizers import bpe_tokenizer
 
 SPACE = 7
 
@@ -375,6 +379,17 @@ def test_the_report_tells_what_is_filled_up(tiny):
         f'{start} "HI" is H|I, "LOVE" is L|O|V|E, the shorter one filled up with spaces',
         f'{start} "HO" is H|O, "LOVE" is L|O|V|E',
     )
+
+
+def test_blanks_of_texts_are_shown_as_those_of_prompts(tiny):
+    tokenizer = FastTokenizer(bpe_tokenizer(" Mary", " John"))
+    claims = 'steer B at END by 2 * (" Mary" - " John") >= 1%'
+    model = replace(tiny[0], tokenizer=tokenizer)
+    (told,) = notes(compile_plan(circuit_of(file(claims))), model)
+    assert told.endswith('" John" is \u00b7John, " Mary" is \u00b7Mary')
+    report = sample_report().model_copy(update={"notes": (told,)})
+    assert "is \u00b7John" in render_terminal(report, color=False, width=200)
+    assert "is _John" in render_terminal(report, color=False, width=200, ascii_only=True)
 
 
 def test_from_a_file_to_a_report(tiny):

@@ -8,7 +8,7 @@ from circuitlang.report.page import INDENT, Page
 from circuitlang.report.pair_lines import pair_fields
 from circuitlang.report.report import Baseline, Report, Settings, Verdict
 from circuitlang.report.sweep_section import write_sweeps
-from circuitlang.source import counted
+from circuitlang.source import ASCII_BLANK, BLANK, counted, in_a_row
 
 _INCOMPLETE = "INCOMPLETE: the run was interrupted; this is not the whole evidence."
 _MEANINGS = {
@@ -109,9 +109,7 @@ def _share(value: float | None, of_what: str) -> str:
 
 def _tokens(tokens: tuple[str, ...], page: Page) -> str:
     """Tokens with their white space visible, which decides what a token is."""
-    blank = "_" if page.ascii_only else "\u00b7"
-    visible = str.maketrans({" ": blank, "\n": "\\n", "\t": "\\t", "\r": "\\r"})
-    return "|".join(token.translate(visible) for token in tokens)
+    return in_a_row(tokens, ASCII_BLANK if page.ascii_only else BLANK)
 
 
 def _self_checks(report: Report, page: Page, *, verbose: bool) -> None:
@@ -137,7 +135,8 @@ def _notes(report: Report, page: Page) -> None:
     if report.notes:
         page.heading("Notes")
         for note in report.notes:
-            page.line(f"- {note}", indent=INDENT)
+            shown = note.replace(BLANK, ASCII_BLANK) if page.ascii_only else note
+            page.line(f"- {shown}", indent=INDENT)
 
 
 def _settings(report: Report, page: Page) -> None:
