@@ -10,6 +10,7 @@ from circuitlang.circuit import resolve
 from circuitlang.engine.locating import locate_model
 from circuitlang.engine.tokenizer import FastTokenizer
 from circuitlang.engine.tokens import align
+from circuitlang.models import context_of_folder
 from circuitlang.plan import check_design
 from circuitlang.source import CODES, SourceText, explain
 from circuitlang.source.explanation import _PAGES
@@ -86,7 +87,8 @@ def codes_of(text: str, folder: Path) -> list[str]:
     if circuit is not None:
         found += check_design(circuit)
         folder, _ = locate_model(circuit.model, weights=False)
-        found += align(circuit, FastTokenizer.from_folder(folder)).diagnostics
+        tokenizer = FastTokenizer.from_folder(folder)
+        found += align(circuit, tokenizer, context_of_folder(folder)).diagnostics
     return [diagnostic.code for diagnostic in found]
 
 

@@ -3,6 +3,7 @@
 Columns are made up here, and what is expected is counted from them in plain Python.
 """
 
+import json
 import math
 from random import Random
 
@@ -13,6 +14,7 @@ from circuitlang.circuit import TestSettings
 from circuitlang.evidence import Evidence, Misalignment, SkippedPair
 from circuitlang.plan import compile_plan
 from circuitlang.report import ExitCode, Report, Verdict, exit_code, render_terminal
+from circuitlang.report.json import render_json
 from circuitlang.verdict import judge
 from tests.front_end import circuit_of
 from tests.sample_evidence import BROKEN, sample_evidence
@@ -251,8 +253,16 @@ def test_a_template_needs_four_pairs_after_skipping():
     for count in (3, 1, 0):
         reason = errors_of(left(count))
         assert reason == f"template 2 has {count} of 50 pairs left to judge, and 4 are needed"
-    whole = errors_of(judged([-1.0] * N, [-2.0] * N, [0.5] * N, SKIP_WRONG))
-    assert whole.startswith("template 1 has 0 of 50 pairs left")
+    whole = judged([-1.0] * N, [-2.0] * N, [0.5] * N, SKIP_WRONG)
+    assert errors_of(whole).startswith("template 1 has 0 of 50 pairs left")
+    # A mean of no prompts is no number, and 0% of those that were measured is one.
+    base = json.loads(render_json(whole))["baseline"]
+    assert (base["prompts"], base["clean"], base["corrupt"]) == (0, None, None)
+    assert (base["measured"], base["preferred"]) == (N, 0.0)
+    text = render_terminal(whole, color=False)
+    assert ": no pair left to take a mean of; higher is better" in text
+    assert "= no number" in text
+    assert "+0.00" not in text
 
 
 def test_a_failed_self_check_is_told_before_refused_pairs():

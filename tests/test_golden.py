@@ -24,6 +24,7 @@ ELSEWHERE = {
     "CL314": "of the tokens, which need a model",
     "CL315": "of the tokens, which need a model",
     "CL325": "of the tokens, which need a model",
+    "CL326": "of the tokens, which need a model",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlang.circuit import ModelReference
 from circuitlang.engine.errors import MissingExtraError, ModelError
@@ -143,11 +144,27 @@ def test_folded_weights_give_the_same_logit_differences(
     assert before != after, "nothing was folded"
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_weights_in_float64_fold_as_exactly_as_float32(
+    name: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TransformerLens folds in float32; what is no model's own rounding is refused as ever."""
+    options = {"weights": "folded", "dtype": "float64"}
+    plain, folded = load(folders[name]), load(folders[name], **options)
+    assert folded.transformer.dtype == torch.float64
+    assert torch.allclose(logits(plain).double(), logits(folded), atol=1e-4)
+
+    def spoilt(self: TransformerBridge) -> None:
+        with torch.no_grad():
+            next(self.parameters()).mul_(1.5)
+
+    monkeypatch.setattr(TransformerBridge, "enable_compatibility_mode", spoilt)
+    assert "does not run `FOLDER` as published" in refusal(folders[name], **options)
+
+
 def test_folding_that_fails_names_the_way_out(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformer_lens.model_bridge import TransformerBridge
-
     def fail(self: object) -> None:
         raise NotImplementedError("no folding\nfor this one")
 

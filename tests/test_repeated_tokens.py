@@ -17,6 +17,7 @@ from circuitlang.engine.tokenizer import FastTokenizer
 from circuitlang.engine.tokens import align
 from circuitlang.plan import check_design, compile_plan
 from circuitlang.plan.reach import Design
+from tests.commands import called
 from tests.front_end import circuit_of
 from tests.tiny_tokenizers import bpe_tokenizer, word_tokenizer
 
@@ -92,6 +93,17 @@ def test_a_text_before_is_not_drawn() -> None:
     assert [p.target for p in before] == [p.target for p in plain]
     for one, other in zip(before, plain, strict=True):
         assert one.positions == {place: n + 1 for place, n in other.positions.items()}
+
+
+def test_an_unknown_text_before_is_named_as_the_file_writes_it() -> None:
+    tokenizer = FastTokenizer(word_tokenizer(*WORDS))
+    (found,) = align(
+        circuit_with('length = 6, before = "Whenever they"'), tokenizer
+    ).diagnostics
+    assert (found.code, found.message) == (
+        "CL315",
+        "`Whenever`, `they` are unknown to this tokenizer",
+    )
 
 
 def test_special_and_broken_tokens_are_not_drawn() -> None:
@@ -238,3 +250,21 @@ def test_the_whole_way(tmp_path: Path) -> None:
         assert "belongs to another hypothesis" in refused.output
     planned = CliRunner().invoke(app, ["plan", str(file)])
     assert "prompts of 11 tokens" in planned.stdout
+
+
+def test_prompts_longer_than_the_model_reads_are_told_without_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The built-in induction model has 16 positions; two copies of 8 without the last token fit."""
+    file = tmp_path / "long.circuit"
+    for length, fits in ((9, False), (8, True)):
+        file.write_text(
+            f"model builtin induction\nprompts {{\n  repeated_tokens(length = {length})\n"
+            "  sample 12 seed 0\n}\nmetric logit_diff(answer, distractor)\n"
+            "claims {\n  baseline >= -900 logits\n}\n"
+        )
+        for command in (("check", "--tokens"), ("plan",)):
+            outcome = called(capsys, *command, file)
+            assert outcome.code == (0 if fits else 2), outcome.err
+            message = "error[CL326]: a prompt has 17 tokens, and the model reads 16"
+            assert (f"long.circuit:3:3: {message}" in outcome.err) is not fits

@@ -253,3 +253,24 @@ def test_prompts_without_a_counterpart_are_measured() -> None:
     evidence = measure(plan, model, aligned.pairs, aligned.tokens)
     assert all(check.holds for check in evidence.self_checks)
     assert evidence.errors == {}
+
+
+def test_a_list_that_only_a_set_of_the_metric_has_moves_no_prompt() -> None:
+    """A word is drawn for a slot that the metric reads or compares with, and for no set."""
+
+    def pairs(more: str, metric: str) -> list[tuple[str, str]]:
+        circuit = circuit_of(
+            'model "gpt2"\nprompts {\n  clean   "The year {YY} of {A}, 17"\n  corrupt YY = "01"\n'
+            f'{more}  YY from "02".."98"\n  A from "x", "y", "z"\n  sample 20 seed 0\n}}\n'
+            f"metric {metric}\nedges {{\n  L9.H9 ~> logits\n}}\n"
+        )
+        drawn = expand(circuit.prompts, circuit.metric)
+        return [(pair.clean.text, pair.corrupt.text) for pair in drawn]
+
+    plain = pairs("", "logprob(YY)")
+    next_list = '  N from "00".."99"\n'
+    assert pairs(next_list, "prob_diff(N > YY, N <= YY)") == plain
+    assert pairs(next_list, "logit_diff(max N > YY, max N <= YY)") == plain
+    drawn = pairs(next_list, "logprob(N)")
+    assert drawn != plain
+    assert len(drawn) == len(plain)

@@ -11,7 +11,7 @@ import torch
 
 from circuitlang.circuit import AT_END, Activation, ActivationSite
 from circuitlang.engine import load_transformer, measure
-from circuitlang.engine.choice import EngineName
+from circuitlang.engine.choice import EngineName, agreement
 from circuitlang.engine.errors import RunError
 from circuitlang.engine.fast import FastEngine
 from circuitlang.engine.means import MeanOutputs
@@ -19,15 +19,20 @@ from circuitlang.engine.notes import notes
 from circuitlang.engine.reference import ReferenceEngine
 from circuitlang.engine.text_contrast import TextContrast
 from circuitlang.engine.text_tokens import text_tokens
+from circuitlang.engine.tokenizer import FastTokenizer
 from circuitlang.engine.tokens import align, tokenize
+from circuitlang.evidence import CheckName
 from circuitlang.plan import Experiment, SteerByTexts, Use, compile_plan, experiment_id
+from circuitlang.report import render_terminal
 from circuitlang.source import SourceText
 from circuitlang.verdict import judge
 from tests.engine_models import FAMILIES, P1, P2, bench, gpt2, llama
 from tests.front_end import circuit_of, codes_of
 from tests.oracle import path_patching as oracle
+from tests.sample_report import sample_report
 from tests.test_patching import EMBEDDING, tolerance
 from tests.tiny_models import circuit_text, tiny_gpt2
+from tests.tiny_tokenizers import bpe_tokenizer
 
 SPACE = 7
 
@@ -192,6 +197,51 @@ def test_texts_that_add_nothing_are_no_experiment():
         SteerByTexts((EMBEDDING,), (), 1.0, ("ABC", "ABC"))
 
 
+def test_what_adds_nothing_is_its_claims_error_alone(tiny):
+    """Both texts end in the same token; no self-check suffers, and another claim is judged."""
+    claims = """steer embed at END by 1 * ("store park" - "office park") in -50%..50%
+  steer L1.H2 at END by 3 * ("store" - "office") in -900 logits..900 logits"""
+    model, folder = tiny
+    circuit = circuit_of(file(claims, model=f'"{folder}"'))
+    pairs, tokens, _ = tokenize(circuit, model.tokenizer)
+    plan = compile_plan(circuit)
+    nothing, something = (need.of(Use.EFFECT) for need in plan.needs[-2:])
+    for engine in EngineName:
+        evidence = measure(plan, model, pairs, tokens, engine=engine)
+        assert [check.name for check in evidence.self_checks if not check.passed] == []
+        assert set(evidence.errors) == {nothing}
+        assert "nothing is added" in evidence.errors[nothing]
+        assert all(value is not None for value in evidence.patched[something])
+        verdicts = [c.verdict for c in judge(plan, evidence, SourceText("t", "")).claims[-2:]]
+        assert verdicts[0] == "ERROR"
+        assert verdicts[1] == "PASS"
+    (agree,) = (
+        check.detail
+        for check in measure(plan, model, pairs, tokens).self_checks
+        if check.name == CheckName.ENGINES
+    )
+    assert agree.endswith("; 1 more refused by both engines")
+
+
+def test_what_one_engine_alone_refuses_is_no_agreement():
+    b = bench(gpt2, seed=1)
+    fine = SteerByTexts((HEAD,), (AT_END,), 1.0, ("ABC", "BBD"))
+    empty = SteerByTexts((EMBEDDING,), (AT_END,), 1.0, ("ABC", "BBC"))
+    slow, fast = engines(b.model, fine, empty)
+
+    def check(slow, fast, *runs):
+        own, few = fast.worlds(b.batch), slow.worlds(b.batch)
+        return agreement(fast, slow, runs, own, few)
+
+    assert check(slow, fast, fine, empty).passed
+    assert check(slow, fast, empty).passed
+    without = ReferenceEngine(b.model), FastEngine(b.model)  # which have no texts
+    for pair in ((without[0], fast), (slow, without[1])):
+        found = check(*pair, fine, empty)
+        assert not found.passed
+        assert "not measured" in found.detail
+
+
 def test_texts_are_run_and_fit():
     b = bench(gpt2, seed=1)
     run = SteerByTexts((HEAD,), (), 1.0, ("AB", "CDEFGHIJ"))
@@ -329,6 +379,17 @@ def test_the_report_tells_what_is_filled_up(tiny):
         f'{start} "HI" is H|I, "LOVE" is L|O|V|E, the shorter one filled up with spaces',
         f'{start} "HO" is H|O, "LOVE" is L|O|V|E',
     )
+
+
+def test_blanks_of_texts_are_shown_as_those_of_prompts(tiny):
+    tokenizer = FastTokenizer(bpe_tokenizer(" Mary", " John"))
+    claims = 'steer B at END by 2 * (" Mary" - " John") >= 1%'
+    model = replace(tiny[0], tokenizer=tokenizer)
+    (told,) = notes(compile_plan(circuit_of(file(claims))), model)
+    assert told.endswith('" John" is \u00b7John, " Mary" is \u00b7Mary')
+    report = sample_report().model_copy(update={"notes": (told,)})
+    assert "is \u00b7John" in render_terminal(report, color=False, width=200)
+    assert "is _John" in render_terminal(report, color=False, width=200, ascii_only=True)
 
 
 def test_from_a_file_to_a_report(tiny):

@@ -105,7 +105,10 @@ def _pick(random: Random, words: tuple[str, ...], taken: set[str]) -> str:
 def _draw(prompts: Prompts, metric: Metric, number: int, random: Random) -> PromptPair:
     template = prompts.templates[number]
     values: dict[str, str] = {}
+    needed = _needed(prompts, metric)
     for word_list in prompts.word_lists:
+        if needed.isdisjoint(word_list.slots):
+            continue  # a set of the metric: no word of it is drawn, so it must not move the others
         taken: set[str] = set()
         for slot in word_list.slots:
             values[slot] = _pick(random, word_list.words, taken)
@@ -133,6 +136,15 @@ def _draw(prompts: Prompts, metric: Metric, number: int, random: Random) -> Prom
     return PromptPair(
         number, clean, corrupt, *metric.shown(values, sets), metric.words(values, sets)
     )
+
+
+def _needed(prompts: Prompts, metric: Metric) -> set[str]:
+    """Slots that a word is drawn for: those of texts, of the corruption and of the metric."""
+    found = {slot for own in (*prompts.templates, *prompts.corrupt_templates) for slot in own.slots}
+    found |= {slot for rule in prompts.rules for slot in (rule.target, rule.slot) if slot}
+    found |= {slot for _, slots in prompts.sets for slot in slots}
+    found |= {argument for argument in metric.arguments if isinstance(argument, str)}
+    return found | {own.limit for own in metric.sets if own.limit}
 
 
 def _corrupt_word(

@@ -13,6 +13,7 @@ from circuitlang.cli.session import (
     print_out,
     show_diagnostics,
 )
+from circuitlang.models import context_of_folder
 from circuitlang.report.outcome import ExitCode
 from circuitlang.source import counted
 
@@ -68,4 +69,4 @@ def _check_tokens(circuit: Circuit) -> "Aligned | None":
     except (RunError, OSError) as error:
         fail(str(error))
         return None
-    return align(circuit, tokenizer)
+    return align(circuit, tokenizer, context_of_folder(folder))

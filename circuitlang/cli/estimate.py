@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from circuitlang.circuit import Circuit, Position, expand
-from circuitlang.models import ModelSize, folder_at_hand, size_at_hand
+from circuitlang.models import ModelSize, context_of_folder, folder_at_hand, size_at_hand
 from circuitlang.plan import Plan, few_swept, in_parts, texts_of
 from circuitlang.plan.cost import (
     EngineCost,
@@ -25,6 +25,7 @@ from circuitlang.plan.cost import (
     with_cost,
 )
 from circuitlang.plan.looks import looks_of
+from circuitlang.source import Diagnostic
 
 if TYPE_CHECKING:
     from circuitlang.engine.tokenizer import Tokenizer
@@ -164,6 +165,24 @@ def with_tokens(circuit: Circuit) -> Circuit:
 
     aligned = align(circuit, tokenizer)
     return with_layout(circuit, aligned.pairs, aligned.tokens) if aligned.tokens else circuit
+
+
+def prompts_too_long(circuit: Circuit) -> "tuple[Diagnostic, ...]":
+    """Prompts longer than the model reads, where its own config and tokenizer are at hand."""
+    folder = folder_at_hand(circuit.model.kind, circuit.model.name, circuit.model.revision)
+    context = None if folder is None else context_of_folder(folder)
+    tokenizer, exact = _tokenizer(folder)
+    if context is None or not exact:
+        return ()
+    from circuitlang.engine.prompt_lengths import too_long
+    from circuitlang.engine.written import ids_of
+
+    try:
+        pairs = expand(circuit.prompts, circuit.metric)
+        lengths = [(pair.template, len(ids_of(pair, tokenizer)[0])) for pair in pairs]
+    except ValueError:  # fewer tokens than are drawn, which `check --tokens` names
+        return ()
+    return tuple(too_long(circuit, lengths, context))
 
 
 def _tokenizer(folder: Path | None) -> "tuple[Tokenizer, bool]":

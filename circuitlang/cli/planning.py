@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from circuitlang.circuit import Activation, BaselineClaim, show_positions, to_graph
 from circuitlang.cli.cost_lines import cost_lines, no_estimate
-from circuitlang.cli.estimate import estimate, with_tokens
+from circuitlang.cli.estimate import estimate, prompts_too_long, with_tokens
 from circuitlang.cli.opening import sound_design
 from circuitlang.cli.power_lines import power_lines
-from circuitlang.cli.session import Session, print_out
+from circuitlang.cli.session import Session, print_out, show_diagnostics
 from circuitlang.plan import (
     AblateNodes,
     Experiments,
@@ -41,6 +41,9 @@ def show_plan(
 ) -> ExitCode:
     """List the experiments of a file and what they cost; refuse a design that cannot pass."""
     sound = sound_design(session)
+    if problems := prompts_too_long(session.circuit):
+        show_diagnostics(session.source, problems)
+        sound = False
     claims = compile_plan(with_tokens(session.circuit))
     plan = with_sweeps(claims)
     circuit = plan.circuit

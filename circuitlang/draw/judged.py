@@ -30,5 +30,5 @@ def width_of(judged: ClaimReport | None, report: Report | None) -> float:
         return style.THINNEST
     if judged.estimate.unit == "fraction":
         return style.line_width(judged.estimate.value)
-    whole = abs(report.baseline.clean - report.baseline.corrupt)
-    return style.line_width(judged.estimate.value / whole) if whole > 0 else style.THINNEST
+    whole = report.baseline.gap
+    return style.line_width(judged.estimate.value / abs(whole)) if whole else style.THINNEST

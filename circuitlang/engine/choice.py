@@ -144,16 +144,39 @@ def agreement(
 ) -> SelfCheck:
     """Whether either engine measures the same in some experiments on a few prompts.
 
+    What both refuse, such as texts that add nothing, is left out: it will be its claim's own error.
     ``own`` and ``few`` are the worlds of these prompts by the one and by the other.
     """
     steady = few.batch.readout.steady
-    found = guarded(
-        lambda: Found(
-            _gap(steady(fast.answers(sample, own)), steady(reference.answers(sample, few)))
-        )
-    )
+
+    def compared(some: Sequence[Intervention]) -> Found:
+        fast_answers, exact = fast.answers(some, own), reference.answers(some, few)
+        return Found(_gap(steady(fast_answers), steady(exact)))
+
+    found, kept = guarded(lambda: compared(sample)), sample
     where = f"{len(few.batch.pairs)} prompts"
-    return engines_agree(reference.model, found.value, len(sample), few.clean.logits, where)
+    if found.reason:
+        kept = [e for e in sample if not _both_refuse(fast, reference, e, own, few)]
+        found = guarded(lambda: compared(kept)) if kept else Found(0.0)
+        if refused := len(sample) - len(kept):
+            where += f"; {refused} more refused by both engines"
+        if found.reason:
+            where += f"; not measured: {found.reason}"
+    return engines_agree(reference.model, found.value, len(kept), few.clean.logits, where)
+
+
+def _both_refuse(
+    fast: FastEngine,
+    reference: ReferenceEngine,
+    experiment: Intervention,
+    own: FastWorlds,
+    few: Worlds,
+) -> bool:
+    """Whether neither engine can measure an experiment: an error of its claim, not of an engine."""
+    return bool(
+        guarded(lambda: Found(float(len(fast.answers([experiment], own))))).reason
+        and guarded(lambda: Found(float(len(reference.answers([experiment], few))))).reason
+    )
 
 
 def _gap(fast: Tensor, exact: Tensor) -> float:

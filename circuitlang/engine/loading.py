@@ -73,7 +73,7 @@ def load_transformer(reference: ModelReference, device: str = "cpu") -> LoadedMo
         bridge, known, ungrouped = _boot(folder, reference, device, config)
         _process(bridge, reference, architecture)
         transformer = _transformer(bridge, str(reference), architecture)
-        _check_bridge(transformer, known, str(reference))
+        _check_bridge(transformer, known, reference)
     return LoadedModel(
         transformer=transformer,
         tokenizer=_tokenizer(folder, bridge),
@@ -186,7 +186,7 @@ def _logits(model: Any, context: int | None, vocabulary: int) -> tuple[Any, Any]
 def _check_bridge(
     transformer: Any,  # noqa: ANN401
     known: tuple[Any, Any],
-    name: str,
+    reference: ModelReference,
 ) -> None:
     """Whether the bridged model is the model: all experiments run on the bridge alone.
 
@@ -195,15 +195,16 @@ def _check_bridge(
     Raises:
         ModelError: it computes something else, so that no number would be about the model.
     """
-    from circuitlang.engine.self_checks import tolerance
+    from circuitlang.engine.self_checks import folding_tolerance, tolerance
 
     probe, own = known
     bridged = transformer.run(probe).logits[:, : own.shape[-1]]
     gap = (bridged.log_softmax(-1) - own.log_softmax(-1)).abs().max()
     transformer.passes = transformer.fired = 0
-    if not float(gap) <= tolerance(transformer, own):
+    explained = folding_tolerance if reference.weights == "folded" else tolerance
+    if not float(gap) <= explained(transformer, own):
         raise ModelError(
-            f"TransformerLens does not run `{name}` as published: log probabilities differ "
+            f"TransformerLens does not run `{reference}` as published: log probabilities differ "
             f"by {float(gap):.2g}, and no measurement would be about the model"
         )
 

@@ -16,6 +16,7 @@ from circuitlang.plan import (
     SteerByTexts,
     texts_of,
 )
+from circuitlang.source import in_a_row
 
 
 def notes(plan: Plan, model: LoadedModel) -> tuple[str, ...]:
@@ -46,7 +47,7 @@ def _text_notes(plan: Plan, model: LoadedModel) -> list[str]:
     for texts in texts_of(steers):
         tokens = text_tokens(texts, model.tokenizer)
         both = zip(texts, (tokens.first, tokens.second), tokens.lengths, strict=True)
-        shown = [f'"{text}" is {"|".join(map(show, ids[:size]))}' for text, ids, size in both]
+        shown = [f'"{text}" is {in_a_row(map(show, ids[:size]))}' for text, ids, size in both]
         filled = len(set(tokens.lengths)) > 1 and texts in in_front
         told = ", the shorter one filled up with spaces" if filled else ""
         found.append(f"Texts that are steered by, in tokens: {', '.join(shown)}{told}")

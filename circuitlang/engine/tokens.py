@@ -23,6 +23,7 @@ from circuitlang.circuit import (
 )
 from circuitlang.circuit.expansion import Text
 from circuitlang.engine.answers import Answers, some
+from circuitlang.engine.prompt_lengths import too_long
 from circuitlang.engine.target import Target
 from circuitlang.engine.text_tokens import text_problems
 from circuitlang.engine.token_places import (
@@ -89,11 +90,12 @@ class Aligned:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def align(circuit: Circuit, tokenizer: Tokenizer) -> Aligned:
+def align(circuit: Circuit, tokenizer: Tokenizer, context: int | None = None) -> Aligned:
     """The drawn pairs in tokens, under the file's rule about misaligned ones.
 
     Under `refuse` every misalignment is a diagnostic; under `skip` only what no pair could be
-    blamed for is: an unknown word, or a template with too few pairs left.
+    blamed for is: an unknown word, a template with too few pairs left, or a prompt that is longer
+    than the model's ``context``, where that is given.
     """
     try:
         drawn = [written(p, tokenizer) for p in expand(circuit.prompts, circuit.metric)]
@@ -107,7 +109,12 @@ def align(circuit: Circuit, tokenizer: Tokenizer) -> Aligned:
     if _uses_means(circuit):
         outcomes = work.of_one_layout(pairs, outcomes)
     lengths = [len(o.clean) for o in outcomes if isinstance(o, TokenizedPair)]
-    found = (*work.diagnostics(outcomes), *text_problems(circuit, tokenizer, lengths))
+    sizes = ((pair.pair.template, len(pair.clean)) for pair in drawn)
+    found = (
+        *work.diagnostics(outcomes),
+        *too_long(circuit, sizes, context),
+        *text_problems(circuit, tokenizer, lengths),
+    )
     misaligned = tuple(
         _left_out(number, pair, outcome)
         for number, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True), 1)
@@ -222,8 +229,12 @@ class _Alignment:
         """A pair in tokens, or why its two prompts do not align."""
         pair, clean, corrupt = drawn.pair, drawn.clean, drawn.corrupt
         clean_ranges, corrupt_ranges = drawn.clean_ranges, drawn.corrupt_ranges
-        self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
-        self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
+        if pair.drawn is None:
+            self._note_unknown(clean, clean_ranges, pair.clean, pair.template)
+            self._note_unknown(corrupt, corrupt_ranges, pair.corrupt, pair.template)
+        else:  # only what stands before the drawn tokens is the file's own text
+            before = pair.drawn.layout.before
+            self._note_unknown(*self.tokenizer.encode(before), Text(before), pair.template)
         if len(clean) != len(corrupt):
             self.unequal.setdefault(pair.template, []).append(pair)
             return Misalignment.LENGTH

@@ -11,7 +11,13 @@ from circuitlang.models.shape import (
     shape_of_folder,
     shape_of_name,
 )
-from circuitlang.models.size import ModelSize, shape_with_neurons, size_of_folder, size_of_name
+from circuitlang.models.size import (
+    ModelSize,
+    context_of_folder,
+    shape_with_neurons,
+    size_of_folder,
+    size_of_name,
+)
 
 __all__ = [
     "BUILTIN_FOLDER",
@@ -23,6 +29,7 @@ __all__ = [
     "builtin_folder",
     "builtin_names",
     "cache_folder",
+    "context_of_folder",
     "find_obtainable",
     "folder_at_hand",
     "shape_of_folder",

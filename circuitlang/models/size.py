@@ -134,6 +134,17 @@ def size_of_folder(folder: Path) -> ModelSize | None:
     return None if family is None else _size(config, family, shape)
 
 
+def context_of_folder(folder: Path) -> int | None:
+    """The most tokens that a model reads, from its `config.json`; None where that does not say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    found = config if isinstance(config, dict) else {}
+    rows = next((found[n] for n in _POSITIONS if found.get(n) is not None), None)
+    return rows if _is_count(rows) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Family:
     """Where families differ in what a config leaves out."""
@@ -157,6 +168,9 @@ _FAMILIES = {
 }
 
 
+_POSITIONS = ("n_positions", "max_position_embeddings", "n_ctx")
+
+
 def _size(config: dict[str, Any], family: _Family, shape: ModelShape) -> ModelSize | None:
     def first(*names: str) -> Any:  # noqa: ANN401 - JSON
         return next((config[n] for n in names if config.get(n) is not None), None)
@@ -170,7 +184,7 @@ def _size(config: dict[str, Any], family: _Family, shape: ModelShape) -> ModelSi
     # GPT-2, GPT-J and GPT-Neo leave the usual four times d_model out.
     d_mlp = first("intermediate_size", "n_inner", "d_mlp") or 4 * d_model
     d_head = first("head_dim", "d_head") or d_model // shape.heads
-    rows = first("n_positions", "max_position_embeddings", "n_ctx")
+    rows = first(*_POSITIONS)
     positions = rows if family.learned_positions else 0
     if not (_is_count(d_mlp) and _is_count(d_head) and isinstance(positions, int)):
         return None

@@ -62,10 +62,9 @@ def write_claims(report: Report, page: Page, *, verbose: bool) -> None:
 def _explanation(report: Report) -> str:
     """What 100% is: of edges and ablations one number, of claims about the circuit each its own."""
     base = report.baseline
-    best, worst, gap = "clean", "corrupt", base.clean - base.corrupt
-    if base.lower_is_better:
-        best, worst, gap = worst, best, -gap
-    whole = f"100% is mean({best}) - mean({worst}) = {format_effect(gap, base.unit)}"
+    best, worst = ("corrupt", "clean") if base.lower_is_better else ("clean", "corrupt")
+    gap = "no number" if base.gap is None else format_effect(base.gap, base.unit)
+    whole = f"100% is mean({best}) - mean({worst}) = {gap}"
     kinds = {claim.kind for claim in report.claims}
     if kinds.isdisjoint(_OF_THE_WHOLE):
         whole = "What 100% is stands in each claim's definition (--verbose)"

@@ -191,7 +191,8 @@ class ClaimReport(Frozen):
 class Baseline(Frozen):
     """How the model does the task untouched, in the metric's unit.
 
-    ``clean`` and ``corrupt`` are means over the ``prompts`` pairs that are judged. ``preferred`` is
+    ``clean`` and ``corrupt`` are means over the ``prompts`` pairs that are judged, and None where
+    none with a finite value is left (once 0: see ``prompts``). ``preferred`` is
     the share of clean prompts on which the metric is positive, and None for a metric that is no
     difference; ``answered`` the share on which the answer is the most likely of all tokens, and
     None for one without an answer. Both are of all ``measured`` pairs that differ, whether they are
@@ -204,12 +205,19 @@ class Baseline(Frozen):
     lower_is_better: bool = False
     prompts: int
     measured: int = 0
-    clean: float
-    corrupt: float
+    clean: float | None
+    corrupt: float | None
     preferred: float | None
     answered: float | None
     example: str
     example_tokens: tuple[str, ...]
+
+    @property
+    def gap(self) -> float | None:
+        """mean(clean) - mean(corrupt), turned round where lower is better; None without a mean."""
+        if self.clean is None or self.corrupt is None:
+            return None
+        return self.corrupt - self.clean if self.lower_is_better else self.clean - self.corrupt
 
 
 class NamedPair(Frozen):

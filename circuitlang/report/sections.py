@@ -6,9 +6,9 @@ from circuitlang.report.numbers import format_effect, format_share
 from circuitlang.report.outcome import ExitCode, exit_code
 from circuitlang.report.page import INDENT, Page
 from circuitlang.report.pair_lines import pair_fields
-from circuitlang.report.report import Report, Settings, Verdict
+from circuitlang.report.report import Baseline, Report, Settings, Verdict
 from circuitlang.report.sweep_section import write_sweeps
-from circuitlang.source import counted
+from circuitlang.source import ASCII_BLANK, BLANK, counted, in_a_row
 
 _INCOMPLETE = "INCOMPLETE: the run was interrupted; this is not the whole evidence."
 _MEANINGS = {
@@ -74,7 +74,6 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
     templates = max((len(c.estimate.strata) for c in report.claims if c.estimate), default=0)
     prompts = counted(base.prompts, "prompt")
     prompts += f" from {counted(templates, 'template')}" if templates else ""
-    clean, corrupt = format_effect(base.clean, base.unit), format_effect(base.corrupt, base.unit)
     of = f"of {base.measured or base.prompts:,} clean prompts"
     answers = base.answered is not None
     pairs = pair_fields(report.pairs, verbose=verbose, answers=answers) if report.pairs else []
@@ -84,7 +83,7 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
             *pairs,
             (
                 "metric",
-                f"{base.metric}: {clean} on clean prompts, {corrupt} on corrupt prompts; "
+                f"{base.metric}: {_means(base)}; "
                 f"{'lower' if base.lower_is_better else 'higher'} is better",
             ),
             ("preferred", _share(base.preferred, f"{of} have a metric above 0")),
@@ -95,6 +94,14 @@ def _baseline(report: Report, page: Page, *, verbose: bool) -> None:
     )
 
 
+def _means(base: Baseline) -> str:
+    if not base.prompts:
+        return "no pair left to take a mean of"
+    means = ((base.clean, "clean"), (base.corrupt, "corrupt"))
+    shown = (("no number" if m is None else format_effect(m, base.unit), w) for m, w in means)
+    return ", ".join(f"{mean} on {world} prompts" for mean, world in shown)
+
+
 def _share(value: float | None, of_what: str) -> str:
     """Nothing where the metric has no such share."""
     return "" if value is None else f"{format_share(value)} {of_what}"
@@ -102,9 +109,7 @@ def _share(value: float | None, of_what: str) -> str:
 
 def _tokens(tokens: tuple[str, ...], page: Page) -> str:
     """Tokens with their white space visible, which decides what a token is."""
-    blank = "_" if page.ascii_only else "\u00b7"
-    visible = str.maketrans({" ": blank, "\n": "\\n", "\t": "\\t", "\r": "\\r"})
-    return "|".join(token.translate(visible) for token in tokens)
+    return in_a_row(tokens, ASCII_BLANK if page.ascii_only else BLANK)
 
 
 def _self_checks(report: Report, page: Page, *, verbose: bool) -> None:
@@ -130,7 +135,8 @@ def _notes(report: Report, page: Page) -> None:
     if report.notes:
         page.heading("Notes")
         for note in report.notes:
-            page.line(f"- {note}", indent=INDENT)
+            shown = note.replace(BLANK, ASCII_BLANK) if page.ascii_only else note
+            page.line(f"- {shown}", indent=INDENT)
 
 
 def _settings(report: Report, page: Page) -> None:

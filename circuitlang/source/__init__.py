@@ -1,6 +1,13 @@
 """Source text, spans and diagnostics: what every later stage points back to."""
 
-from circuitlang.source.characters import clip, hidden_characters, visible
+from circuitlang.source.characters import (
+    ASCII_BLANK,
+    BLANK,
+    clip,
+    hidden_characters,
+    in_a_row,
+    visible,
+)
 from circuitlang.source.codes import CODES, Severity
 from circuitlang.source.diagnostic import Diagnostic, render_diagnostic, render_diagnostics
 from circuitlang.source.explanation import Explanation, explain
@@ -9,6 +16,8 @@ from circuitlang.source.spelling import closest, counted, did_you_mean
 from circuitlang.source.text import MAX_BYTES, SourceText, Span, load_source
 
 __all__ = [
+    "ASCII_BLANK",
+    "BLANK",
     "CODES",
     "MAX_BYTES",
     "Diagnostic",
@@ -22,6 +31,7 @@ __all__ = [
     "did_you_mean",
     "explain",
     "hidden_characters",
+    "in_a_row",
     "load_source",
     "plain",
     "render_diagnostic",

@@ -1,6 +1,10 @@
 """Text that is safe to show: no characters that hide or change what a reader sees."""
 
 import re
+from collections.abc import Iterable
+
+BLANK, ASCII_BLANK = "\u00b7", "_"
+"""What stands for a space where one must be seen."""
 
 # Control characters other than tab and line end, bidirectional controls (CVE-2021-42574), line
 # separators that editors draw and this language does not, and characters without any width. The
@@ -24,3 +28,9 @@ def visible(text: str) -> str:
 def clip(text: str, most: int = 300) -> str:
     """The text, or its beginning where a name or a number in it is absurdly long."""
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def in_a_row(tokens: Iterable[str], blank: str = BLANK) -> str:
+    """Tokens with their white space visible, which decides what a token is."""
+    shown = str.maketrans({" ": blank, "\n": "\\n", "\t": "\\t", "\r": "\\r"})
+    return "|".join(token.translate(shown) for token in tokens)

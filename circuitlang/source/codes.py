@@ -81,6 +81,7 @@ CODES: dict[str, str] = {
     "CL323": "a row of the data file is no prompt pair",
     "CL324": "unknown generator or argument",
     "CL325": "too few tokens to draw from",
+    "CL326": "prompt longer than the model reads",
     "CL330": "words that are compared as numbers are none",
     "CL331": "a set of words is empty",
     "CL332": "what the metric compares has a word in common",

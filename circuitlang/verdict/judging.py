@@ -1,6 +1,7 @@
 """Judging a plan's evidence: one report."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -183,10 +184,10 @@ def _tests_circuit(circuit: Circuit) -> bool:
     return any(isinstance(claim, CircuitTestClaim) for claim in circuit.claims)
 
 
-def _mean(values: Sequence[float]) -> float:
-    """The mean, and 0 for no values or for a mean that is no number."""
-    mean = float(np.mean(values)) if len(values) else 0.0
-    return mean if np.isfinite(mean) else 0.0
+def _mean(values: Sequence[float]) -> float | None:
+    """The mean; None of no values, and where it is no number."""
+    mean = float(np.mean(values)) if len(values) else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def _settings(circuit: Circuit) -> Settings:

@@ -6,7 +6,13 @@ check catches, and what it cannot catch, is in `docs/self_checks.md`.
 """
 
 from circuitlang.engine.self_checks.books import all_fired, engines_agree, same_again, unchanged
-from circuitlang.engine.self_checks.law import Found, engine_tolerance, guarded, tolerance
+from circuitlang.engine.self_checks.law import (
+    Found,
+    engine_tolerance,
+    folding_tolerance,
+    guarded,
+    tolerance,
+)
 from circuitlang.engine.self_checks.laws import LAWS, self_checks
 from circuitlang.engine.self_checks.neurons import check_neurons, neurons_add_up
 from circuitlang.engine.self_checks.positions import acts_at_positions
@@ -22,6 +28,7 @@ __all__ = [
     "check_neurons",
     "engine_tolerance",
     "engines_agree",
+    "folding_tolerance",
     "guarded",
     "neurons_add_up",
     "same_again",

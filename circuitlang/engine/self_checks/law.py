@@ -123,6 +123,16 @@ def engine_tolerance(model: Transformer, like: Tensor) -> float:
     return max(tolerance(model, like), ENGINE_NOISE * max(1.0, float(like.abs().max())))
 
 
+def folding_tolerance(model: Transformer, like: Tensor) -> float:
+    """The largest gap between a model and itself with folded weights that float noise explains.
+
+    TransformerLens folds in float32 even where the weights are float64. Every experiment then runs
+    on the same folded weights, so this is no noise of what is measured.
+    """
+    noise = max(_RELATIVE[model.dtype], _RELATIVE[torch.float32])
+    return noise * max(1.0, float(like.abs().max()))
+
+
 def gap(one: Tensor, other: Tensor) -> float:
     """The largest difference; infinite where one has a number that is none."""
     return float((one - other).abs().nan_to_num(nan=math.inf).max())
