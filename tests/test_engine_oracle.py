@@ -194,7 +194,7 @@ def test_paths(world, tolerance):
 def test_paths_through_mlps(world, tolerance):
     """Hops of either sort in one path, single receivers at positions of their own."""
     net, choose, kinds, moved = oracle.read(world.plain), random.Random(2), set(), 0
-    for direct in sample_paths(world, 40):
+    for direct in sample_paths(world, 60):
         hops = tuple(replace(hop, through_mlps=choose.random() < 0.6) for hop in direct.hops)
         path = replace(direct, hops=hops)
         base, source = base_and_source(world, path.direction)

@@ -238,7 +238,7 @@ def test_an_architecture_that_is_not_supported(repo: Repository, tmp_path: Path)
     )
 
 
-@pytest.mark.parametrize("name", ["a b", "a//b", "x" * 200, "-x", "a..b"])
+@pytest.mark.parametrize("name", ["a//b", "x" * 200, "a..b"])
 def test_a_name_that_the_hub_cannot_have(name: str, tmp_path: Path) -> None:
     line = refused(tmp_path, f'"{name}"')
     assert f"`{name}`" in line

@@ -284,13 +284,13 @@ def test_what_stops_the_command(here, capsys):
     assert run(capsys, "absent.circuit").code == 2
     outcome = run(capsys, path, "--device", "abacus")
     assert (outcome.code, outcome.out) == (3, "")
-    assert outcome.err.startswith("circuitlang: cannot use the device `abacus`: ")
+    assert "\ncircuitlang: cannot use the device `abacus`: " in outcome.err
     outcome = run(capsys, written(here, "L5.H1 -> logits >= 5%"))
     assert outcome.code == 2
     assert "error[CL205]" in outcome.err
     outcome = run(capsys, written(here, model=f'"{here}/absent"'))
     assert (outcome.code, outcome.out) == (3, "")
-    assert outcome.err == f"circuitlang: there is no folder `{here}/absent`\n"
+    assert outcome.err.endswith(f"\ncircuitlang: there is no folder `{here}/absent`\n")
 
 
 def test_a_table_that_cannot_be_written_is_still_shown(here, capsys, monkeypatch):
@@ -301,7 +301,7 @@ def test_a_table_that_cannot_be_written_is_still_shown(here, capsys, monkeypatch
     outcome = run(capsys, written(here), "--json", "s.json", "--top", 2)
     assert outcome.code == 3
     assert "2 measured exactly" in outcome.out
-    assert outcome.err == "circuitlang: cannot write s.json: No space left on device\n"
+    assert outcome.err.endswith("\ncircuitlang: cannot write s.json: No space left on device\n")
 
 
 def test_the_page_shows_what_the_command_prints(capsys, monkeypatch):
