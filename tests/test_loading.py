@@ -151,8 +151,10 @@ def test_weights_in_float64_fold_as_exactly_as_float32(
     """TransformerLens folds in float32; what is no model's own rounding is refused as ever."""
     options = {"weights": "folded", "dtype": "float64"}
     plain, folded = load(folders[name]), load(folders[name], **options)
-    assert folded.transformer.dtype == torch.float64
-    assert torch.allclose(logits(plain).double(), logits(folded), atol=1e-4)
+    unfolded = load(folders[name], dtype="float64")
+    assert folded.transformer.dtype == unfolded.transformer.dtype == torch.float64
+    for exact in (folded, unfolded):
+        assert torch.allclose(logits(plain).double(), logits(exact), atol=1e-4)
 
     def spoilt(self: TransformerBridge) -> None:
         with torch.no_grad():

@@ -195,14 +195,13 @@ def _check_bridge(
     Raises:
         ModelError: it computes something else, so that no number would be about the model.
     """
-    from circuitlang.engine.self_checks import folding_tolerance, tolerance
+    from circuitlang.engine.self_checks import bridging_tolerance
 
     probe, own = known
     bridged = transformer.run(probe).logits[:, : own.shape[-1]]
     gap = (bridged.log_softmax(-1) - own.log_softmax(-1)).abs().max()
     transformer.passes = transformer.fired = 0
-    explained = folding_tolerance if reference.weights == "folded" else tolerance
-    if not float(gap) <= explained(transformer, own):
+    if not float(gap) <= bridging_tolerance(transformer, own):
         raise ModelError(
             f"TransformerLens does not run `{reference}` as published: log probabilities differ "
             f"by {float(gap):.2g}, and no measurement would be about the model"

@@ -8,8 +8,8 @@ check catches, and what it cannot catch, is in `docs/self_checks.md`.
 from circuitlang.engine.self_checks.books import all_fired, engines_agree, same_again, unchanged
 from circuitlang.engine.self_checks.law import (
     Found,
+    bridging_tolerance,
     engine_tolerance,
-    folding_tolerance,
     guarded,
     tolerance,
 )
@@ -25,10 +25,10 @@ __all__ = [
     "Witness",
     "acts_at_positions",
     "all_fired",
+    "bridging_tolerance",
     "check_neurons",
     "engine_tolerance",
     "engines_agree",
-    "folding_tolerance",
     "guarded",
     "neurons_add_up",
     "same_again",

@@ -123,11 +123,12 @@ def engine_tolerance(model: Transformer, like: Tensor) -> float:
     return max(tolerance(model, like), ENGINE_NOISE * max(1.0, float(like.abs().max())))
 
 
-def folding_tolerance(model: Transformer, like: Tensor) -> float:
-    """The largest gap between a model and itself with folded weights that float noise explains.
+def bridging_tolerance(model: Transformer, like: Tensor) -> float:
+    """The largest gap between a model and its bridge that float noise explains.
 
-    TransformerLens folds in float32 even where the weights are float64. Every experiment then runs
-    on the same folded weights, so this is no noise of what is measured.
+    Even where the weights are float64, TransformerLens folds in float32, and some families turn
+    queries and keys in float32. Every experiment then runs on the same bridge, so this is no noise
+    of what is measured.
     """
     noise = max(_RELATIVE[model.dtype], _RELATIVE[torch.float32])
     return noise * max(1.0, float(like.abs().max()))
