@@ -9,6 +9,10 @@ import torch
 
 from circuitlang.circuit import ModelReference
 from circuitlang.engine.errors import ModelError
+from circuitlang.engine.fast.anatomy import read_anatomy
+from circuitlang.engine.fast.descent import Descent
+from circuitlang.engine.fast.jobs import Job, Phase
+from circuitlang.engine.fast.worlds import FastWorld
 from circuitlang.engine.loading import load_transformer
 from circuitlang.models import shape_with_neurons, size_of_folder, size_of_name
 from tests.commands import circuitlang
@@ -56,6 +60,22 @@ def test_computes_what_the_format_means(tmp_path, changes):
     assert loaded.architecture == "TransformerLens"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"normalization": "LNPre"}, {"attn_only": False}, {"attn_only": False, "act_fn": "relu"}],
+    ids=["folded norms", "with MLPs", "ReLU"],
+)
+def test_the_fast_engine_computes_the_same(tmp_path, changes):
+    write_checkpoint(tmp_path, VOCABULARY, **changes)
+    write_tokenizer(tmp_path)
+    transformer = load(tmp_path).transformer
+    anatomy, tokens = read_anatomy(transformer), torch.tensor([[7, 3, 20, 3, 9]])
+    whole = Job(0, FastWorld(transformer, anatomy, tokens, base=True), 0, (0, Phase.BEFORE))
+    with torch.no_grad():
+        own = anatomy.read_out(Descent([whole], anatomy).run()[0])
+    assert (own - transformer.run(tokens).logits).abs().max() < 1e-4
+
+
 def test_a_bias_of_the_unembedding_is_kept(tmp_path):
     weights = write_checkpoint(tmp_path, VOCABULARY)
     write_tokenizer(tmp_path)
@@ -94,7 +114,8 @@ def test_both_engines_measure_the_same_on_one_from_the_hub(tmp_path):
     (tmp_path / "repo" / "other.bin").write_bytes(b"what nobody asked for")
     write_tokenizer(tmp_path / "digits")
     file = tmp_path / "toy.circuit"
-    file.write_text(circuit_text('"me/toy"', edges=PATH, claims="faithfulness >= -900%"))
+    claim = "ablate A in -900 logits..900 logits by mean"
+    file.write_text(circuit_text('"me/toy"', edges=PATH, claims=claim))
     reports = []
     with serve(
         me__toy=Repository(tmp_path / "repo"), someone__digits=Repository(tmp_path / "digits")
@@ -112,6 +133,7 @@ def test_both_engines_measure_the_same_on_one_from_the_hub(tmp_path):
             reports.append(json.loads(report.read_text()))
         assert not [r for r in hub.requests if r.endswith(".bin")]
     assert reports[0]["provenance"]["revision"] == COMMIT
+    assert [report["provenance"]["engine"] for report in reports] == ["fast", "reference"]
     for fast, slow in zip(reports[0]["claims"], reports[1]["claims"], strict=True):
         assert fast["estimate"]["value"] == pytest.approx(slow["estimate"]["value"], abs=1e-4)
         assert fast["estimate"]["value"]

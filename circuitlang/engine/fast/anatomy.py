@@ -255,6 +255,7 @@ _SCALES: dict[str, Callable[[Any, int], float]] = {
     "GPTJAttention": _usual_scale,
     "GPTNeoXAttention": _usual_scale,
     "LlamaAttention": _usual_scale,
+    "NativeAttention": lambda inner, d_head: 1 / float(inner.scale),
     "MistralAttention": _usual_scale,
     "Qwen2Attention": _usual_scale,
     "Qwen3Attention": _usual_scale,
@@ -294,6 +295,8 @@ def _norm_of(module: Any) -> Function:  # noqa: ANN401
         weight = module.weight
         return partial(F.rms_norm, normalized_shape=tuple(weight.shape), weight=weight,
                        eps=module.variance_epsilon)  # fmt: skip
+    if type(module).__name__ == "NativeLayerNormPre":  # without weight and bias
+        return lambda x: F.layer_norm(x, x.shape[-1:], eps=module.eps)
     raise UnknownArchitectureError(f"a norm of the kind {type(module).__name__}")
 
 
@@ -306,14 +309,16 @@ def _linear(bridged: Any) -> Linear:  # noqa: ANN401
     raise UnknownArchitectureError(f"a projection of the kind {type(module).__name__}")
 
 
-_MLPS = ("GPT2MLP", "GPTNeoMLP", "GPTJMLP", "GPTNeoXMLP", "LlamaMLP", "MistralMLP", "Qwen2MLP",
-         "Qwen3MLP")  # fmt: skip
+_MLPS = ("GPT2MLP", "GPTNeoMLP", "GPTJMLP", "GPTNeoXMLP", "LlamaMLP", "MistralMLP", "NativeMLP",
+         "Qwen2MLP", "Qwen3MLP")  # fmt: skip
 
 
 def _mlp(bridged: Any) -> Mlp:  # noqa: ANN401
     inner = bridged.original_component
     if type(inner).__name__ not in _MLPS:
         raise UnknownArchitectureError(f"an MLP of the kind {type(inner).__name__}")
+    if getattr(inner, "ln", None) is not None:  # SoLU
+        raise UnknownArchitectureError("an MLP with a norm in it")
     act = _fused(inner.act if hasattr(inner, "act") else inner.act_fn)
     parts = bridged._modules
     gate = _linear(parts["gate"]) if "gate" in parts else None
