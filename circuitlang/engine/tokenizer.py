@@ -48,11 +48,11 @@ class FastTokenizer:
             FileNotFoundError: there is none.
             ModelError: it cannot be read.
         """
-        from tokenizers import Tokenizer as Backend
-
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has no tokenizer.json")
+        from tokenizers import Tokenizer as Backend
+
         try:
             backend = Backend.from_file(str(path))
         except Exception as error:
