@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from circuitlang.source import Span
 from circuitlang.syntax import tree as syntax
 
-_LEAVES = (Span, syntax.Word, syntax.Quantity, syntax.Term)
+_LEAVES = (Span, syntax.Word, syntax.Quantity, syntax.Term, syntax.Endpoint, syntax.BoundClause)
 
 
 def names_in_metric(section: syntax.Section | None) -> frozenset[str]:
